@@ -1,0 +1,3 @@
+//! The REST API for backends.
+
+pub mod settings;

@@ -1,0 +1,1 @@
+//! The public JSON of calls, replies and actions.

@@ -1,0 +1,4 @@
+//! The thin binary: everything lives in the library.
+#![forbid(unsafe_code)]
+
+fn main() {}

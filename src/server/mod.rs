@@ -1,0 +1,3 @@
+//! Acceptor, shard threads, router, probes, client bundle, drain.
+
+pub mod settings;

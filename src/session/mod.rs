@@ -1,0 +1,4 @@
+//! One client's conversation.
+
+pub mod backend;
+pub mod settings;

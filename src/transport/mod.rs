@@ -1,0 +1,3 @@
+//! Engine.IO over HTTP: handshake, polling, WebSocket, upgrade, heartbeat.
+
+pub mod settings;

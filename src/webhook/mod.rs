@@ -1,0 +1,3 @@
+//! A [`crate::session::backend::Backend`] over HTTP webhooks.
+
+pub mod settings;
