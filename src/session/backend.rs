@@ -1,5 +1,6 @@
 //! [`Backend`]: whoever answers what a client did. The only trait that the core asks of the world.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,11 @@ use crate::hub::reason::{Initiator, Reason};
 pub trait Backend {
     /// Asks; dropping the future gives the call up.
     fn call(&self, call: Rc<Call>) -> LocalBoxFuture<'_, Result<Reply, BackendError>>;
+
+    /// Whether a call could be tried now. False only while an open breaker forbids it.
+    fn is_reachable(&self) -> bool {
+        true
+    }
 }
 
 /// Something that a client did, told to a backend.
@@ -29,6 +35,15 @@ pub struct Call {
     pub socket: SocketFacts,
     /// What happened.
     pub kind: CallKind,
+    /// Whether the client has left meanwhile: then an undecided CONNECT is not asked again.
+    pub abandoned: Cell<bool>,
+}
+
+impl Call {
+    /// A call with a fresh identity.
+    pub fn new(at: SystemTime, seq: u64, socket: SocketFacts, kind: CallKind) -> Self {
+        Self { id: ulid::Ulid::generate(), at, seq, socket, kind, abandoned: Cell::new(false) }
+    }
 }
 
 /// What a backend is told about a socket with each call.
@@ -83,6 +98,8 @@ pub enum CallKind {
         rooms: Vec<Room>,
         /// Numbers whose outcome was a failure.
         undelivered: u64,
+        /// When the socket's CONNECT came: its notice has a deterministic id made of this.
+        asked_at: SystemTime,
     },
 }
 
