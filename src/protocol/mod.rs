@@ -5,4 +5,6 @@
 //! - [`websocket`]: the server side of RFC 6455 framing.
 //! - [`frame`]: an outgoing packet, encoded once.
 
+pub mod engine_io;
 pub mod frame;
+pub mod socket_io;
