@@ -6,3 +6,4 @@
 //! - [`frame`]: an outgoing packet, encoded once.
 
 pub mod frame;
+pub mod websocket;
