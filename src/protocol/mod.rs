@@ -5,4 +5,7 @@
 //! - [`websocket`]: the server side of RFC 6455 framing.
 //! - [`frame`]: an outgoing packet, encoded once.
 
+pub mod engine_io;
 pub mod frame;
+pub mod socket_io;
+pub mod websocket;
