@@ -78,15 +78,15 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     PAD_INDIFFERENT.with_decode_allow_trailing_bits(true),
 );
 
-/// Decodes base64. The official Java client breaks its lines every 76 characters, so white space is skipped.
+/// Decodes base64. The official Java client breaks its lines every 76 characters: where the text is refused, it is tried once more
+/// without white space.
 fn decode_base64(text: &str) -> Result<Bytes, DecodeError> {
-    let decoded = if text.bytes().any(|b| b.is_ascii_whitespace()) {
-        let joined: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-        BASE64.decode(joined)
-    } else {
-        BASE64.decode(text)
-    };
-    decoded.map(Bytes::from).map_err(|_| DecodeError::Base64)
+    let joined = || text.split_ascii_whitespace().collect::<String>();
+    BASE64
+        .decode(text)
+        .or_else(|_| BASE64.decode(joined()))
+        .map(Bytes::from)
+        .map_err(|_| DecodeError::Base64)
 }
 
 #[cfg(test)]

@@ -17,8 +17,21 @@ pub fn is_valid(text: &str) -> bool {
 
 /// Whether no value is inside more than `limit` arrays and objects. Meaningful for valid JSON only; harmless for anything else.
 pub fn nested_within(text: &str, limit: usize) -> bool {
-    let openers = text.bytes().filter(|b| matches!(b, b'[' | b'{')).count();
-    openers <= limit || depth_within(text.as_bytes(), limit)
+    openers(text.as_bytes()) <= limit || depth_within(text.as_bytes(), limit)
+}
+
+/// Counts opening brackets, those inside strings too. In this form the compiler counts many bytes at once, which matters since
+/// nearly every packet is decided by it.
+fn openers(text: &[u8]) -> usize {
+    /// What a sum in a byte can hold.
+    const CHUNK: usize = 255;
+    text.chunks(CHUNK)
+        .map(|chunk| {
+            // `[` and `{` differ in this bit alone.
+            let hits = chunk.iter().map(|byte| u8::from(byte | 0x20 == b'{'));
+            usize::from(hits.sum::<u8>())
+        })
+        .sum()
 }
 
 /// The exact answer, needed only where there are more brackets than levels.
@@ -145,6 +158,16 @@ mod tests {
         assert!(!nested_within(r#"[{"a":[1]},[],[],[]]"#, 2));
         assert!(nested_within(r#"["[[[[","\"[[[","\\",[[]]]"#, 3));
         assert!(!nested_within(r#"["[[[[","\"[[[","\\",[[]]]"#, 2));
+    }
+
+    #[test]
+    fn every_opening_bracket_counts() {
+        for len in [0, 1, 254, 255, 256, 1000] {
+            assert_eq!(openers("[".repeat(len).as_bytes()), len);
+            assert_eq!(openers("{]}\"".repeat(len).as_bytes()), len);
+        }
+        let others: Vec<u8> = (0..=255).filter(|b| !b"[{".contains(b)).collect();
+        assert_eq!(openers(&others), 0);
     }
 
     #[test]
