@@ -1,7 +1,7 @@
 //! Engine.IO revision 4: packets, the open packet and polling payloads (protocol 1.3–1.5).
 //!
 //! Incoming: [`decode_text`] for a WebSocket text frame, [`decode_payload`] for the body of a POST; a WebSocket binary frame is a
-//! [`Packet::Binary`] by itself. Outgoing: packets are ready WebSocket frames (see [`frame`](super::frame)); for a polling response
+//! [`Packet::Binary`] by itself. Outgoing: packets are ready frames of [`websocket`](super::websocket); for a polling response
 //! [`encode_payload`] takes their payloads out again. Packets without content are the statics [`PING`], [`NOOP`], [`CLOSE`] and
 //! [`PROBE_PONG`].
 //!

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use crate::protocol::frame;
+use crate::protocol::websocket;
 
 /// What a client is told when its session starts: exactly these keys, in this order.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -29,7 +29,7 @@ impl Open<'_> {
     /// The packet as a ready WebSocket frame.
     pub fn frame(&self) -> Bytes {
         let json = serde_json::to_string(self).expect("strings and numbers are always JSON");
-        frame::text(["0", &json].into_iter())
+        websocket::text(&format!("0{json}"))
     }
 }
 

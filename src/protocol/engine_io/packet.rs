@@ -92,7 +92,7 @@ fn decode_base64(text: &str) -> Result<Bytes, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::frame;
+    use crate::protocol::websocket;
 
     #[test]
     fn every_type_has_its_digit() {
@@ -163,7 +163,7 @@ mod tests {
             (&CLOSE, "1"),
             (&PROBE_PONG, "3probe"),
         ] {
-            assert_eq!(*packet, frame::text([text].into_iter()));
+            assert_eq!(*packet, websocket::text(text));
         }
     }
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::packet::{DecodeError, Packet, decode_text};
-use crate::protocol::frame::{self, Payload};
+use crate::protocol::websocket;
 
 const SEPARATOR: u8 = 0x1e;
 
@@ -46,9 +46,11 @@ pub fn encode_payload(frames: &[Bytes]) -> Vec<u8> {
         if index > 0 {
             body.push(SEPARATOR);
         }
-        match frame::payload(frame) {
-            Payload::Text(text) => body.extend_from_slice(text),
-            Payload::Binary(bytes) => push_base64(&mut body, bytes),
+        let payload = websocket::payload(frame);
+        if websocket::is_text(frame) {
+            body.extend_from_slice(payload);
+        } else {
+            push_base64(&mut body, payload);
         }
     }
     body
@@ -56,9 +58,11 @@ pub fn encode_payload(frames: &[Bytes]) -> Vec<u8> {
 
 /// Bytes of a frame's payload in text form.
 fn text_len(frame: &[u8]) -> usize {
-    match frame::payload(frame) {
-        Payload::Text(text) => text.len(),
-        Payload::Binary(bytes) => 1 + base64_len(bytes),
+    let payload = websocket::payload(frame);
+    if websocket::is_text(frame) {
+        payload.len()
+    } else {
+        1 + base64_len(payload)
     }
 }
 
@@ -89,13 +93,13 @@ mod tests {
     }
 
     fn text(packet: &str) -> Bytes {
-        frame::text([packet].into_iter())
+        websocket::text(packet)
     }
 
     /// Bodies of the conformance suite (protocol 8.1), in both directions.
     #[test]
     fn conformance_bodies() {
-        let binary = frame::binary(&[1, 2, 3, 4]);
+        let binary = websocket::binary(&[1, 2, 3, 4]);
         for (body, packets, frames) in [
             (
                 &b"4hello"[..],
@@ -139,7 +143,7 @@ mod tests {
     fn a_binary_event_is_one_payload() {
         let frames = [
             text("451-[\"up\",{\"_placeholder\":true,\"num\":0}]"),
-            frame::binary(&[1, 2, 3]),
+            websocket::binary(&[1, 2, 3]),
         ];
         assert_eq!(
             encode_payload(&frames),
@@ -215,8 +219,8 @@ mod tests {
             1..8,
         )) {
             let frames: Vec<Bytes> = packets.iter().map(|packet| match packet {
-                Ok(data) => frame::text(["4", data].into_iter()),
-                Err(bytes) => frame::binary(bytes),
+                Ok(data) => websocket::text(&format!("4{data}")),
+                Err(bytes) => websocket::binary(bytes),
             }).collect();
             let body = encode_payload(&frames);
             let expected: Vec<_> = packets.iter().map(|packet| Ok(match packet {

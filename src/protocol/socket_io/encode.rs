@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::protocol::frame::{self, Frame};
+use crate::protocol::frame::Frame;
+use crate::protocol::websocket::{self, Opcode};
 
 /// CONNECT, the answer that lets a client in: `40{"sid":"…"}`.
 pub fn connect(namespace: &str, sid: &str) -> Frame {
@@ -83,14 +84,24 @@ fn packet(
     };
     let id = id.map_or("", |id| id_buffer.format(id));
     let head = [kind, count, dash, namespace, comma, id];
-    let text = frame::text(head.iter().chain(payload).copied());
+    let text = text_frame(head.iter().chain(payload).copied());
     Frame::new(
         text,
         attachments
             .iter()
-            .map(|bytes| frame::binary(bytes))
+            .map(|bytes| websocket::binary(bytes))
             .collect(),
     )
+}
+
+/// A WebSocket frame whose payload is the pieces one after the other: one allocation of exactly its size.
+fn text_frame<'a>(pieces: impl Iterator<Item = &'a str> + Clone) -> Bytes {
+    let len = pieces.clone().map(str::len).sum();
+    let header = websocket::server_header(Opcode::Text, len);
+    let mut frame = Vec::with_capacity(header.len() + len);
+    frame.extend_from_slice(&header);
+    pieces.for_each(|piece| frame.extend_from_slice(piece.as_bytes()));
+    frame.into()
 }
 
 /// What stands between the quotes of a JSON string.

@@ -71,13 +71,13 @@ pub fn close(code: Option<u16>, reason: &str) -> Bytes {
     frame(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()])
 }
 
-/// The payload of a frame that was built here; it shares the frame's memory.
-pub fn payload(frame: &Bytes) -> Bytes {
-    frame.slice(header_size(frame).min(frame.len())..)
+/// The payload of a frame that was built here.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    &frame[header_size(frame).min(frame.len())..]
 }
 
 /// Whether a frame that was built here is text.
-pub fn is_text(frame: &Bytes) -> bool {
+pub fn is_text(frame: &[u8]) -> bool {
     frame.first() == server_header(Opcode::Text, 0).first()
 }
 

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::frame::{self, Payload};
+use crate::protocol::frame::Frame;
 use crate::protocol::socket_io::encode;
+use crate::protocol::websocket;
 
 const LIMITS: Limits = Limits {
     attachments: 10,
@@ -683,9 +684,7 @@ mod conformance {
             ),
             other => panic!("{other:?}"),
         };
-        let Payload::Text(text) = frame::payload(&frame.parts()[0]) else {
-            panic!()
-        };
+        let text = websocket::payload(&frame.parts()[0]);
         String::from_utf8(text.to_vec()).unwrap()
     }
 
@@ -740,12 +739,9 @@ mod conformance {
         };
         let frame = encode::ack("/", event.id.unwrap(), &event.args, &event.attachments);
         let expected = format!("462-789[{args}]");
-        assert_eq!(
-            frame.parts()[0],
-            frame::text([expected.as_str()].into_iter())
-        );
-        assert_eq!(frame.parts()[1], frame::binary(&[1, 2, 3]));
-        assert_eq!(frame.parts()[2], frame::binary(&[4, 5, 6]));
+        assert_eq!(frame.parts()[0], websocket::text(&expected));
+        assert_eq!(frame.parts()[1], websocket::binary(&[1, 2, 3]));
+        assert_eq!(frame.parts()[2], websocket::binary(&[4, 5, 6]));
     }
 
     #[test]
@@ -794,19 +790,19 @@ fn attachments() -> impl Strategy<Value = Vec<Bytes>> {
 }
 
 /// Plays a server's frame to a decoder as a client's messages.
-fn replay(frame: &frame::Frame) -> Packet<'static> {
+fn replay(frame: &Frame) -> Packet<'static> {
     let mut decoder = Decoder::default();
     let mut packet = None;
     for part in frame.parts() {
         assert_eq!(packet, None, "only the last part completes a packet");
-        packet = match frame::payload(part) {
-            Payload::Text(text) => {
-                let text = str::from_utf8(text).unwrap().strip_prefix('4').unwrap();
-                decoder.text(text, &LIMITS).unwrap().map(Packet::into_owned)
-            }
-            Payload::Binary(bytes) => decoder
-                .binary(Bytes::copy_from_slice(bytes), &LIMITS)
-                .unwrap(),
+        let payload = websocket::payload(part);
+        packet = if websocket::is_text(part) {
+            let text = str::from_utf8(payload).unwrap().strip_prefix('4').unwrap();
+            let packet = decoder.text(text, &LIMITS).unwrap();
+            packet.map(Packet::into_owned)
+        } else {
+            let bytes = Bytes::copy_from_slice(payload);
+            decoder.binary(bytes, &LIMITS).unwrap()
         };
     }
     packet.expect("the last part completes the packet")

@@ -1,11 +1,9 @@
 use super::*;
-use crate::protocol::frame::Payload;
 
 fn text(frame: &Frame) -> &str {
-    match frame::payload(&frame.parts()[0]) {
-        Payload::Text(text) => str::from_utf8(text).unwrap(),
-        Payload::Binary(_) => panic!("the first part is text"),
-    }
+    let first = &frame.parts()[0];
+    assert!(websocket::is_text(first));
+    str::from_utf8(websocket::payload(first)).unwrap()
 }
 
 #[test]
@@ -74,7 +72,7 @@ fn binary_types_exactly_with_attachments() {
     assert_eq!(text(&frame), format!("452-/admin,789[\"up\",{args}]"));
     assert_eq!(
         frame.parts()[1..],
-        [frame::binary(&[1, 2, 3]), frame::binary(&[])]
+        [websocket::binary(&[1, 2, 3]), websocket::binary(&[])]
     );
     let frame = ack("/", 7, args, &attachments);
     assert_eq!(text(&frame), format!("462-7[{args}]"));

@@ -98,7 +98,7 @@ fn cve_2016_10518_a_pong_carries_exactly_the_ping() {
     let payload: Vec<u8> = (0..125).collect();
     for length in 0..=125 {
         let pong = encode::pong(&payload[..length]);
-        assert_eq!(encode::payload(&pong), payload[..length]);
+        assert_eq!(encode::payload(&pong), &payload[..length]);
     }
     assert_eq!(encode::pong(&[0; 126]), encode::pong(&[0; 125]));
 }
