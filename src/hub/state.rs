@@ -19,6 +19,7 @@ use crate::hub::settings::Settings;
 use crate::hub::switchboard::message::AckRequest;
 use crate::hub::view::SocketView;
 use crate::protocol::frame::Frame;
+use crate::protocol::socket_io::encode::disconnect;
 use crate::telemetry::counters::ShardCounters;
 
 /// Recipients above which waking them is spread over turns.
@@ -67,12 +68,8 @@ impl State {
 
     pub(crate) fn view(&self, index: u32) -> SocketView<'_> {
         let connection = self.roster.socket(index).connection;
-        SocketView {
-            roster: &self.roster,
-            index,
-            connection: self.connections.key(connection),
-            queue: self.connections.queue(connection),
-        }
+        let key = self.connections.key(connection);
+        SocketView::new(&self.roster, index, key, self.connections.queue(connection))
     }
 
     pub(crate) fn with_namespace(&self, socket: SocketKey) -> Option<(u32, Namespace)> {
@@ -308,7 +305,8 @@ impl State {
             return;
         };
         if ending != Ending::Transport {
-            self.push(connection, &disconnect_packet(&departed.namespace));
+            self.counters.encodings.increment();
+            self.push(connection, &disconnect(departed.namespace.as_str()));
         }
         self.effects.push(Effect::Ended {
             connection,
@@ -366,23 +364,4 @@ fn wake_for(recipients: usize) -> Wake {
     } else {
         Wake::Now
     }
-}
-
-/// A DISCONNECT packet as a complete WebSocket frame (protocol 3.2).
-fn disconnect_packet(namespace: &Namespace) -> Frame {
-    let mut text = String::from("41");
-    if namespace.as_str() != "/" {
-        text.push_str(namespace.as_str());
-        text.push(',');
-    }
-    let mut frame = vec![0x81];
-    if let Ok(short @ ..126) = u8::try_from(text.len()) {
-        frame.push(short);
-    } else {
-        let length = u16::try_from(text.len()).expect("a namespace has at most 200 bytes");
-        frame.push(126);
-        frame.extend_from_slice(&length.to_be_bytes());
-    }
-    frame.extend_from_slice(text.as_bytes());
-    Frame::new(frame.into(), Vec::new())
 }

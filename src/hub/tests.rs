@@ -1,5 +1,7 @@
 //! The hub as the session layer sees it, on one shard.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::hub::action::{Audience, Ending, Names, Target};
 use crate::hub::id::{ConnectionId, Namespace, NodeTag};
@@ -74,7 +76,7 @@ impl Hub {
     }
 
     pub(crate) fn id(&self, socket: SocketKey) -> SocketId {
-        self.socket(socket, |view| view.id())
+        self.socket(socket, |view| view.id)
             .expect("the socket lives")
     }
 
@@ -90,13 +92,8 @@ impl Hub {
     /// Hands over at once and turns.
     pub(crate) fn act_now(&self, action: Action) -> Turn {
         let now = Instant::now();
-        let performed = self.perform(action, now);
-        let mut performed = std::pin::pin!(performed);
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let before = std::future::Future::poll(performed.as_mut(), &mut context);
-        let turn = self.turn();
-        drop(before);
-        turn
+        let _handed_over = self.perform(action, now).now_or_never();
+        self.turn()
     }
 }
 

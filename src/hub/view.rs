@@ -7,100 +7,83 @@ use crate::hub::effect::Departed;
 use crate::hub::id::{ConnectionId, Namespace, Room, SocketId, UserId};
 use crate::hub::key::ConnectionKey;
 use crate::hub::reads::SocketRecord;
-use crate::hub::roster::{Roster, Socket};
+use crate::hub::roster::Roster;
 
 /// A look at a socket, valid inside of [`Hub::socket`](super::Hub::socket).
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SocketView<'a> {
-    pub(crate) roster: &'a Roster,
-    pub(crate) index: u32,
-    pub(crate) connection: ConnectionKey,
+    /// Public id.
+    pub id: SocketId,
+    /// Namespace.
+    pub namespace: &'a Namespace,
+    /// Its connection.
+    pub connection: ConnectionKey,
+    /// Public name of its connection.
+    pub connection_id: ConnectionId,
+    /// When its CONNECT was accepted.
+    pub connected_at: SystemTime,
+    /// The user.
+    pub user: Option<&'a UserId>,
+    /// The backend's notes.
+    pub state: Option<&'a State>,
+    /// Its hard end.
+    pub expires_at: Option<SystemTime>,
+    /// Rises with state, user and expiry.
+    pub version: u64,
     /// Frames and bytes that wait for its connection.
-    pub(crate) queue: (usize, usize),
+    pub queue: (usize, usize),
+    roster: &'a Roster,
+    index: u32,
 }
 
-impl SocketView<'_> {
-    fn socket(&self) -> &Socket {
-        self.roster.socket(self.index)
-    }
-
-    /// Public id.
-    pub fn id(&self) -> SocketId {
-        self.socket().id
-    }
-
-    /// Namespace.
-    pub fn namespace(&self) -> &Namespace {
-        self.roster.namespace(self.index)
-    }
-
-    /// Its connection.
-    pub fn connection(&self) -> ConnectionKey {
-        self.connection
-    }
-
-    /// Public name of its connection.
-    pub fn connection_id(&self) -> ConnectionId {
-        self.socket().connection_id
-    }
-
-    /// When its CONNECT was accepted.
-    pub fn connected_at(&self) -> SystemTime {
-        self.socket().connected_at
-    }
-
-    /// The user.
-    pub fn user(&self) -> Option<&UserId> {
-        self.socket().user.as_ref()
-    }
-
-    /// The backend's notes.
-    pub fn state(&self) -> Option<&State> {
-        self.socket().state.as_ref()
-    }
-
-    /// Its hard end.
-    pub fn expires_at(&self) -> Option<SystemTime> {
-        self.socket().expires_at
-    }
-
-    /// Rises with state, user and expiry.
-    pub fn version(&self) -> u64 {
-        self.socket().version
+impl<'a> SocketView<'a> {
+    pub(crate) fn new(
+        roster: &'a Roster,
+        index: u32,
+        connection: ConnectionKey,
+        queue: (usize, usize),
+    ) -> Self {
+        let socket = roster.socket(index);
+        Self {
+            id: socket.id,
+            namespace: roster.namespace(index),
+            connection,
+            connection_id: socket.connection_id,
+            connected_at: socket.connected_at,
+            user: socket.user.as_ref(),
+            state: socket.state.as_ref(),
+            expires_at: socket.expires_at,
+            version: socket.version,
+            queue,
+            roster,
+            index,
+        }
     }
 
     /// Its rooms in no order, the user's room included, its own id excluded.
-    pub fn rooms(&self) -> impl Iterator<Item = &Room> {
+    pub fn rooms(&self) -> impl Iterator<Item = &'a Room> {
         self.roster.rooms(self.index)
     }
 
     /// Whether it is in a room.
     pub fn is_in(&self, room: &Room) -> bool {
-        let group = self.roster.group(self.namespace(), Some(room));
+        let group = self.roster.group(self.namespace, Some(room));
         group.is_some_and(|group| self.roster.is_in(self.index, group))
     }
 
     /// All of it for a read; the session adds what only it knows.
     pub fn record(&self) -> SocketRecord {
-        let Departed {
-            id,
-            namespace,
-            connection_id,
-            connected_at,
-            user,
-            state,
-            rooms,
-        } = self.departed();
+        let departed = self.departed();
         SocketRecord {
-            id,
-            namespace,
-            connection: connection_id,
-            user,
-            state,
-            rooms,
-            connected_at,
-            expires_at: self.expires_at(),
-            version: self.version(),
+            id: departed.id,
+            namespace: departed.namespace,
+            connection: departed.connection_id,
+            user: departed.user,
+            state: departed.state,
+            rooms: departed.rooms,
+            connected_at: departed.connected_at,
+            expires_at: self.expires_at,
+            version: self.version,
             queue_frames: self.queue.0,
             queue_bytes: self.queue.1,
             session: None,
@@ -111,12 +94,12 @@ impl SocketView<'_> {
         let mut rooms: Vec<Room> = self.rooms().cloned().collect();
         rooms.sort_unstable();
         Departed {
-            id: self.id(),
-            namespace: self.namespace().clone(),
-            connection_id: self.connection_id(),
-            connected_at: self.connected_at(),
-            user: self.user().cloned(),
-            state: self.state().cloned(),
+            id: self.id,
+            namespace: self.namespace.clone(),
+            connection_id: self.connection_id,
+            connected_at: self.connected_at,
+            user: self.user.cloned(),
+            state: self.state.cloned(),
             rooms,
         }
     }
