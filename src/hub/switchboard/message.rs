@@ -1,0 +1,117 @@
+//! What travels to shards: an [`Order`] shared by all of them, a question, or the end of a request for acknowledgements.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::hub::acks::AckEvent;
+use crate::hub::action::{Action, Applied, Audience};
+use crate::hub::id::Room;
+use crate::hub::reads::{Answer, Query};
+use crate::hub::switchboard::inbox;
+use crate::protocol::frame::Frame;
+
+/// A message to one shard.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Something to apply; shared with the other shards that got it.
+    Order(Arc<Order>),
+    /// A question about what the shard holds.
+    Ask(Query, oneshot::Sender<Answer>),
+    /// Nobody waits for the acknowledgements of this emit any more.
+    Forget(u64),
+}
+
+/// Something to apply on one or more shards. Its last drop tells the performer what came of it.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) work: Work,
+    /// When the list of actions began, for volatile packets.
+    pub(crate) begun: Instant,
+    /// Present where somebody waits for the result.
+    pub(crate) tally: Option<Tally>,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// An action.
+    Act(Action),
+    /// Nothing but counting who is meant.
+    Count(Audience),
+    /// An emit whose recipients acknowledge.
+    Request {
+        to: Audience,
+        frame: Frame,
+        request: AckRequest,
+    },
+}
+
+/// Where the acknowledgements of an emit go.
+#[derive(Debug)]
+pub(crate) struct AckRequest {
+    pub(crate) id: u64,
+    pub(crate) events: mpsc::UnboundedSender<AckEvent>,
+    /// Bytes of answers that may still be kept.
+    pub(crate) budget: Arc<AtomicUsize>,
+}
+
+impl Work {
+    pub(crate) fn audience(&self) -> &Audience {
+        match self {
+            Self::Act(action) => action.audience(),
+            Self::Count(to) | Self::Request { to, .. } => to,
+        }
+    }
+
+    /// Places that it takes in an inbox.
+    pub(crate) fn places(&self) -> u32 {
+        let names = |rooms: &[Room]| rooms.iter().map(|room| room.as_str().len()).sum::<usize>();
+        inbox::places(match self {
+            Self::Act(Action::Emit { frame, .. }) | Self::Request { frame, .. } => frame.len(),
+            Self::Act(Action::Join { rooms, .. } | Action::Leave { rooms, .. }) => names(rooms),
+            Self::Act(_) | Self::Count(_) => 0,
+        })
+    }
+}
+
+/// The sum over all shards, sent to the performer when the last of them is done.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    sockets: AtomicUsize,
+    limited: AtomicUsize,
+    receiver: Option<oneshot::Sender<Applied>>,
+}
+
+impl Tally {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Applied>) {
+        let (sender, receiver) = oneshot::channel();
+        let tally = Self {
+            sockets: AtomicUsize::new(0),
+            limited: AtomicUsize::new(0),
+            receiver: Some(sender),
+        };
+        (tally, receiver)
+    }
+
+    /// Adds what one shard has done. The counts need no order of their own: they are read after the last reference is gone.
+    pub(crate) fn add(&self, applied: Applied) {
+        self.sockets.fetch_add(applied.sockets, Ordering::Relaxed);
+        self.limited.fetch_add(applied.limited, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let applied = Applied {
+            sockets: *self.sockets.get_mut(),
+            limited: *self.limited.get_mut(),
+        };
+        if let Some(receiver) = self.receiver.take() {
+            // A performer that was dropped meanwhile does not want to know.
+            receiver.send(applied).ok();
+        }
+    }
+}
