@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod contract;
@@ -9,6 +10,7 @@ pub mod hub;
 pub mod protocol;
 pub mod server;
 pub mod session;
+pub mod tasks;
 pub mod telemetry;
 pub mod transport;
 pub mod webhook;

@@ -24,6 +24,7 @@ pub mod reason;
 pub mod settings;
 pub mod switchboard;
 pub mod view;
+pub mod wheel;
 
 mod connections;
 mod membership;

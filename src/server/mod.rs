@@ -1,3 +1,15 @@
-//! Acceptor, shard threads, router, probes, client bundle, drain.
+//! Listeners, shard threads, routing of requests, probes, and the end of the process.
+//!
+//! ```text
+//! control thread: acceptor ─ connection ─► shard thread: HTTP ─► router ─┬► transport (Engine.IO)
+//!                 API, admin listeners                                   ├► client files
+//!                 signals, drain                                         └► fallback, or 404
+//! ```
 
+pub mod accept;
+pub mod connection;
+pub mod plain;
+pub mod probes;
+pub mod router;
 pub mod settings;
+pub mod shards;

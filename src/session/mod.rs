@@ -1,4 +1,602 @@
-//! One client's conversation.
+//! One client's conversation: what a connection may say, what is asked of backends, and what the answers do.
+//!
+//! ```text
+//! transport ── packet ─► Session ─► Conversation ─► effect ─┬─► edge rule, in place ─► own outbox / switchboard
+//!                                                           └─► Lane ─► Backend ─► Reply ─► own outbox, then switchboard
+//! ```
+//!
+//! - [`Session`] is what transports drive: packets in, and a phase that tells when to close.
+//! - [`conversation`] decides about packets; it is pure.
+//! - [`lane`] keeps the order of a socket's calls; [`work`] runs it.
+//! - [`shard`] holds the sessions of one thread and steps their timers.
+//! - [`backend`] is the seam to whoever answers.
+//!
+//! Promises: the effects of a socket's events are applied in the order in which the client sent them; acknowledgements from
+//! clients never wait for calls; a lane that is full stops the reading, and nothing else. Not here: bytes of HTTP and WebSocket,
+//! JSON of webhooks.
 
+pub mod admission;
 pub mod backend;
+pub mod conversation;
+pub mod edge;
+pub mod heartbeat;
+pub mod lane;
+pub mod rate;
+pub mod routes;
 pub mod settings;
+pub mod shard;
+pub mod socket;
+mod work;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+
+use crate::hub::effect::Departed;
+use crate::hub::id::{ConnectionId, SessionId};
+use crate::hub::key::ConnectionKey;
+use crate::hub::outbox::Outbox;
+use crate::hub::reason::{Initiator, Reason};
+use crate::protocol::frame::Frame;
+use crate::protocol::socket_io::{self, Event};
+use crate::session::backend::ConnectInfo;
+use crate::session::conversation::{Conversation, Effect};
+use crate::session::heartbeat::Heartbeat;
+use crate::session::lane::{Item, QueuedEvent};
+use crate::session::shard::{Shard, Timer};
+use crate::session::socket::{Ended, Socket};
+
+/// How long a drain waits for what a session has under way.
+const RETIRE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Where a session is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Packets are taken.
+    Open,
+    /// Its sockets have ended; the transport sends what is queued and closes.
+    Closing(Reason),
+    /// The transport is gone too.
+    Closed(Reason),
+}
+
+/// Which transport drains the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportKind {
+    /// HTTP long-polling.
+    Polling,
+    /// WebSocket.
+    WebSocket,
+}
+
+impl TransportKind {
+    /// The word in queries, webhooks and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// What the transports of one session tell each other.
+#[derive(Debug, Default)]
+pub struct Link {
+    /// A polling body is being read.
+    pub posting: Cell<bool>,
+    /// A WebSocket with this session's id is open and has not become the transport.
+    pub upgrading: Cell<bool>,
+    /// The probe was answered: polling requests that wait are released with a noop.
+    pub probed: Cell<bool>,
+    /// The client has said goodbye by itself: a waiting GET is released rather than told to close.
+    pub left: Cell<bool>,
+    /// The WebSocket that waits for the polling request to give the lease back.
+    heir: RefCell<Option<Waker>>,
+}
+
+/// One client connection (Engine.IO `sid`).
+#[derive(Debug)]
+pub struct Session {
+    /// The hub's key: where its outbox is.
+    pub key: ConnectionKey,
+    /// The secret by which requests of the same client are known.
+    pub sid: SessionId,
+    /// The public name.
+    pub id: ConnectionId,
+    /// Facts about the request that opened it.
+    pub info: Rc<ConnectInfo>,
+    /// The shard that owns it.
+    pub shard: Rc<Shard>,
+    /// When it was opened.
+    pub opened_at: Instant,
+    /// What its transports tell each other.
+    pub link: Link,
+    phase: Cell<Phase>,
+    transport: Cell<TransportKind>,
+    decoder: RefCell<socket_io::Decoder>,
+    conversation: RefCell<Conversation<Rc<Socket>>>,
+    /// Sockets that are joined, being joined, or still settling their lanes.
+    sockets: RefCell<Vec<Rc<Socket>>>,
+    heartbeat: Cell<Heartbeat>,
+    full_lanes: Cell<u32>,
+    reader: RefCell<Option<Waker>>,
+    emptied: RefCell<Option<Waker>>,
+    rested: RefCell<Option<Waker>>,
+    retiring: Cell<bool>,
+    /// Whether a CONNECT ever came.
+    spoke: Cell<bool>,
+    joined_once: Cell<bool>,
+    /// Whether something was performed since the own shard's inbox was last applied.
+    unsettled: Cell<bool>,
+    /// Tick at which the attachments of a packet became due; 0: none are.
+    attachments_since: Cell<u32>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        shard: Rc<Shard>,
+        key: ConnectionKey,
+        sid: SessionId,
+        info: Rc<ConnectInfo>,
+        transport: TransportKind,
+    ) -> Self {
+        let heartbeat = Heartbeat::new(shard.now(), shard.timing(), Shard::random_spread());
+        Self {
+            key,
+            sid,
+            id: ConnectionId::random(),
+            info,
+            shard,
+            opened_at: Instant::now(),
+            link: Link::default(),
+            phase: Cell::new(Phase::Open),
+            transport: Cell::new(transport),
+            decoder: RefCell::default(),
+            conversation: RefCell::default(),
+            sockets: RefCell::default(),
+            heartbeat: Cell::new(heartbeat),
+            full_lanes: Cell::new(0),
+            reader: RefCell::default(),
+            emptied: RefCell::default(),
+            rested: RefCell::default(),
+            retiring: Cell::new(false),
+            spoke: Cell::new(false),
+            joined_once: Cell::new(false),
+            unsettled: Cell::new(false),
+            attachments_since: Cell::new(0),
+        }
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Whether packets are taken.
+    pub fn is_open(&self) -> bool {
+        self.phase.get() == Phase::Open
+    }
+
+    /// Which transport drains the outbox.
+    pub fn transport(&self) -> TransportKind {
+        self.transport.get()
+    }
+
+    /// The WebSocket has become the transport.
+    pub fn upgraded(&self) {
+        self.transport.set(TransportKind::WebSocket);
+        self.shard.traffic.polling.sub(1);
+        self.shard.traffic.websocket.add(1);
+        self.shard.traffic.upgrades.increment();
+    }
+
+    /// Whether a CONNECT ever came: such a session is no longer `opening`.
+    pub fn spoke(&self) -> bool {
+        self.spoke.get()
+    }
+
+    // ---- what the client sends ------------------------------------------------------------------------------------------
+
+    /// Bytes came, of whatever kind: the session is alive.
+    pub fn seen(&self, bytes: usize) {
+        let mut heartbeat = self.heartbeat.get();
+        heartbeat.seen(self.shard.now());
+        self.heartbeat.set(heartbeat);
+        self.shard.traffic.bytes_in.add(bytes as u64);
+    }
+
+    /// A pong came.
+    pub fn pong(&self) {
+        let mut heartbeat = self.heartbeat.get();
+        heartbeat.pong(self.shard.now(), self.shard.timing());
+        self.heartbeat.set(heartbeat);
+    }
+
+    /// A text message: the Socket.IO packet after the Engine.IO digit.
+    pub fn text(self: &Rc<Self>, text: &str) {
+        if !self.is_open() {
+            return;
+        }
+        let mut decoder = self.decoder.borrow_mut();
+        match decoder.text(text, &self.shard.packet_limits) {
+            Ok(Some(packet)) => self.packet(packet),
+            Ok(None) => {
+                let now = self.shard.now().max(1);
+                self.attachments_since.set(now);
+                self.shard.schedule(
+                    self.shard.ticks(self.shard.settings.attachment_timeout),
+                    self.key,
+                    Timer::Attachments,
+                );
+            }
+            Err(_) => self.unreadable(),
+        }
+    }
+
+    /// A binary message: an attachment.
+    pub fn binary(self: &Rc<Self>, data: Bytes) {
+        if !self.is_open() {
+            return;
+        }
+        let mut decoder = self.decoder.borrow_mut();
+        match decoder.binary(data, &self.shard.packet_limits) {
+            Ok(Some(packet)) => {
+                self.attachments_since.set(0);
+                self.packet(packet);
+            }
+            Ok(None) => {}
+            Err(_) => self.unreadable(),
+        }
+    }
+
+    fn unreadable(self: &Rc<Self>) {
+        self.shard.traffic.parse_errors.increment("sio");
+        self.close(Reason::ParseError, Initiator::Gateway);
+    }
+
+    fn packet(self: &Rc<Self>, packet: socket_io::Packet<'_>) {
+        self.shard.traffic.packets_in.increment();
+        let effect = self
+            .conversation
+            .borrow_mut()
+            .receive(packet, self.shard.second());
+        match effect {
+            Effect::Connect { namespace, auth } => self.connect(namespace, auth.as_deref()),
+            Effect::Event(socket, event) => self.event(&socket, event),
+            Effect::Ack(socket, ack) => {
+                if let Some(key) = socket.key.get() {
+                    self.shard
+                        .hub
+                        .acknowledge(key, ack.id, &ack.args, ack.attachments);
+                }
+            }
+            Effect::Leave(socket) => self.enqueue_end(&socket),
+            Effect::Ignore => {}
+            Effect::Close(reason) => {
+                if reason == Reason::ParseError {
+                    self.shard.traffic.parse_errors.increment("sio");
+                }
+                self.close(reason, Initiator::Gateway);
+            }
+        }
+    }
+
+    fn event(self: &Rc<Self>, socket: &Rc<Socket>, event: Event<'_>) {
+        let Some(route) = socket.table.event(&event.name) else {
+            self.shard.unrouted(&socket.table, &event.name);
+            return;
+        };
+        if !self.within_rate(socket) {
+            return;
+        }
+        let idle = socket.key.get().is_some() && socket.lane.borrow().is_idle();
+        if idle && edge::in_place(self, socket, route, &event) {
+            return;
+        }
+        let asks = matches!(route.target, routes::Target::Backend { .. });
+        let queued = QueuedEvent {
+            seq: asks.then(|| socket.next_seq()),
+            at: SystemTime::now(),
+            name: event.name.as_ref().into(),
+            args: event.args.as_ref().into(),
+            id: event.id,
+            attachments: event.attachments,
+        };
+        self.enqueue(socket, Item::Event(Rc::clone(route), queued));
+    }
+
+    fn within_rate(self: &Rc<Self>, socket: &Socket) -> bool {
+        let limit = self.shard.settings.events_per_socket;
+        if limit == 0 {
+            return true;
+        }
+        let (now, per_second) = (self.shard.now(), self.shard.ticks_per_second());
+        let (within, far) = {
+            let mut rates = socket.rates.borrow_mut();
+            let fresh = || {
+                (
+                    rate::Bucket::new(limit, now),
+                    rate::Bucket::new(limit.saturating_mul(10), now),
+                )
+            };
+            let (own, tenfold) = rates.events.get_or_insert_with(fresh);
+            let far = !tenfold.take(limit.saturating_mul(10), now, per_second);
+            (own.take(limit, now, per_second), far)
+        };
+        if far {
+            self.close(Reason::RateLimited, Initiator::Gateway);
+        } else if !within {
+            self.shard.traffic.dropped.increment("rate");
+        }
+        within && !far
+    }
+
+    // ---- back-pressure ---------------------------------------------------------------------------------------------------
+
+    /// Whether the transport must not read: a lane is full, or the session is being retired.
+    pub fn is_paused(&self) -> bool {
+        (self.full_lanes.get() > 0 || self.retiring.get()) && self.is_open()
+    }
+
+    /// Ends the session as a drain does: nothing more is read, what is under way is answered first (within a limit), and then
+    /// the transport closes, so that the client comes back elsewhere.
+    pub async fn retire(self: &Rc<Self>) {
+        self.retiring.set(true);
+        let settled = std::future::poll_fn(|cx| {
+            let busy = self
+                .sockets
+                .borrow()
+                .iter()
+                .any(|s| !s.lane.borrow().is_idle());
+            if !busy || !self.is_open() {
+                return std::task::Poll::Ready(());
+            }
+            *self.rested.borrow_mut() = Some(cx.waker().clone());
+            std::task::Poll::Pending
+        });
+        drop(tokio::time::timeout(RETIRE, settled).await);
+        self.close(Reason::ServerShuttingDown, Initiator::Gateway);
+    }
+
+    /// A lane has nothing more to do.
+    fn lane_rested(&self) {
+        let waiting = self.rested.borrow_mut().take();
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+
+    /// The transport wants to be woken when it may read again, or when the session closes.
+    pub fn wait_to_read(&self, waker: &Waker) {
+        let mut reader = self.reader.borrow_mut();
+        if reader.as_ref().is_none_or(|w| !w.will_wake(waker)) {
+            *reader = Some(waker.clone());
+        }
+    }
+
+    /// Resolves when the transport may read again, or the session has closed.
+    pub async fn readable(&self) {
+        std::future::poll_fn(|cx| {
+            if self.is_paused() {
+                self.wait_to_read(cx.waker());
+                return std::task::Poll::Pending;
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn wake_reader(&self) {
+        let reader = self.reader.borrow_mut().take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    fn enqueue(self: &Rc<Self>, socket: &Rc<Socket>, item: Item) {
+        let start = socket.lane.borrow_mut().push(item);
+        if start {
+            self.shard.lanes.set(self.shard.lanes.get() + 1);
+            socket.progress.set(self.shard.now());
+            crate::tasks::spawn_local("lane", work::run(Rc::clone(self), Rc::clone(socket)));
+        }
+        self.note_fullness(socket);
+    }
+
+    /// Looks whether the lane has become full, or is no longer.
+    fn note_fullness(&self, socket: &Socket) {
+        let full = socket.lane.borrow().is_full(self.shard.lane_room()) && !socket.is_ending();
+        if socket.full.replace(full) == full {
+            return;
+        }
+        if full {
+            self.full_lanes.set(self.full_lanes.get() + 1);
+            self.shard.traffic.lanes_full.increment();
+            self.shard.schedule(
+                self.shard.ticks(self.shard.settings.stall_timeout),
+                self.key,
+                Timer::Stall,
+            );
+        } else {
+            self.full_lanes.set(self.full_lanes.get() - 1);
+            self.wake_reader();
+        }
+    }
+
+    /// Resolves when the session is no longer open.
+    pub async fn ended(&self) {
+        std::future::poll_fn(|cx| {
+            if self.is_open() {
+                self.wait_to_read(cx.waker());
+                return std::task::Poll::Pending;
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// The transport's writer wants to be woken when the outbox is drained below half.
+    pub(crate) fn wait_for_outbox(&self, waker: &Waker) {
+        *self.emptied.borrow_mut() = Some(waker.clone());
+    }
+
+    /// The transport has written: whoever waits for room in the outbox looks again.
+    pub fn wrote(&self) {
+        let waiting = self.emptied.borrow_mut().take();
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+
+    /// Takes the lease to drain the outbox.
+    pub fn acquire(&self) -> bool {
+        self.shard
+            .hub
+            .outbox(self.key, Outbox::acquire)
+            .unwrap_or(false)
+    }
+
+    /// Gives the lease back, and wakes the WebSocket that may wait for it.
+    pub fn release(&self) {
+        self.shard.hub.outbox(self.key, Outbox::release);
+        let heir = self.link.heir.borrow_mut().take();
+        if let Some(heir) = heir {
+            heir.wake();
+        }
+    }
+
+    /// Waits for the lease.
+    pub async fn inherit(&self) {
+        std::future::poll_fn(|cx| {
+            if self.acquire() {
+                return std::task::Poll::Ready(());
+            }
+            *self.link.heir.borrow_mut() = Some(cx.waker().clone());
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+
+    // ---- what the client is sent --------------------------------------------------------------------------------------------
+
+    /// Sends a packet of the session's own, behind what it has already caused.
+    fn push(&self, frame: &Frame) {
+        self.settle_inbox();
+        self.shard.hub.push(self.key, frame);
+    }
+
+    /// Applies what is in the own shard's inbox, where this session has put something there: its own answers must not overtake
+    /// its own emits.
+    fn settle_inbox(&self) {
+        if self.unsettled.replace(false) {
+            self.shard.catch_up();
+        }
+    }
+
+    /// Something of this session has gone through the switchboard.
+    fn performed(&self) {
+        self.unsettled.set(true);
+    }
+
+    // ---- the end ----------------------------------------------------------------------------------------------------------
+
+    /// Ends all sockets; the transport then sends what is queued and closes. Only the first call counts.
+    pub fn close(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
+        if !self.is_open() {
+            return;
+        }
+        self.phase.set(Phase::Closing(reason));
+        self.shard.traffic.closed.increment(reason.as_str());
+        drop(self.conversation.borrow_mut().end());
+        let sockets = self.sockets.borrow().clone();
+        for socket in &sockets {
+            let departed = socket.key.take().and_then(|key| self.shard.hub.detach(key));
+            self.end_socket(socket, reason, initiator, departed);
+        }
+        self.wake_reader();
+        self.wrote();
+        self.shard.hub.outbox(self.key, |o| o.wake());
+        self.shard
+            .schedule(self.shard.ticks(shard::LINGER), self.key, Timer::Linger);
+    }
+
+    /// The transport is gone: ends all sockets and forgets the session.
+    pub fn gone(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
+        self.close(reason, initiator);
+        let (Phase::Closing(reason) | Phase::Closed(reason)) = self.phase.get() else {
+            unreachable!("close has just ended the open phase");
+        };
+        if self.phase.replace(Phase::Closed(reason)) != Phase::Closed(reason) {
+            self.shard.forget(self);
+        }
+    }
+
+    /// Records how a socket ended and queues its last item.
+    fn end_socket(
+        self: &Rc<Self>,
+        socket: &Rc<Socket>,
+        reason: Reason,
+        initiator: Initiator,
+        departed: Option<Departed>,
+    ) {
+        let (rooms, user, state) = departed
+            .map(|d| (d.rooms, d.user, d.state))
+            .unwrap_or_default();
+        let ended = Ended {
+            reason,
+            initiator,
+            at: SystemTime::now(),
+            rooms,
+            user,
+            state,
+        };
+        socket.ended.borrow_mut().get_or_insert(ended);
+        self.enqueue_end(socket);
+    }
+
+    fn enqueue_end(self: &Rc<Self>, socket: &Rc<Socket>) {
+        if !socket.ending.replace(true) {
+            if let Some(call) = socket.connecting.borrow().as_ref() {
+                call.abandoned.set(true);
+            }
+            self.enqueue(socket, Item::End);
+        }
+    }
+
+    /// A socket was taken out by an action: detached already, and told if it is to be told.
+    pub(crate) fn ended_by_action(
+        self: &Rc<Self>,
+        socket: &Rc<Socket>,
+        reason: Reason,
+        departed: Departed,
+    ) {
+        socket.key.set(None);
+        let second = self.shard.second();
+        self.conversation
+            .borrow_mut()
+            .remove(&socket.namespace, second, |s| Rc::ptr_eq(s, socket));
+        self.end_socket(socket, reason, Initiator::Server, Some(departed));
+    }
+
+    /// The socket's lane has done its last item.
+    fn settled(&self, socket: &Rc<Socket>) {
+        self.sockets.borrow_mut().retain(|s| !Rc::ptr_eq(s, socket));
+    }
+
+    /// The socket with this key, if it is joined.
+    pub(crate) fn socket(&self, key: crate::hub::key::SocketKey) -> Option<Rc<Socket>> {
+        self.sockets
+            .borrow()
+            .iter()
+            .find(|s| s.key.get() == Some(key))
+            .cloned()
+    }
+
+    /// Tick at which bytes came last.
+    pub(crate) fn last_seen(&self) -> u32 {
+        self.heartbeat.get().last_seen()
+    }
+}

@@ -136,3 +136,22 @@ impl Default for Cors {
         }
     }
 }
+
+impl Cookie {
+    /// The `Set-Cookie` header for this session.
+    pub fn header(&self, sid: &str) -> String {
+        let mut text = format!("{}={sid}; Path={}", self.name, self.path);
+        if self.http_only {
+            text.push_str("; HttpOnly");
+        }
+        if self.secure {
+            text.push_str("; Secure");
+        }
+        text.push_str(match self.same_site {
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::None => "; SameSite=None",
+        });
+        text
+    }
+}

@@ -1,0 +1,162 @@
+//! The acceptor: binds the client listener, lets connections in within the limits, and gives each to a shard.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::session::admission::{Admission, Place, Refusal};
+use crate::telemetry::traffic::Traffic;
+
+/// Connections that the kernel holds for us.
+const BACKLOG: u32 = 4096;
+/// After an error such as too many open files, the acceptor rests so long.
+const REST: Duration = Duration::from_millis(50);
+
+/// Binds a listener.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// A connection on its way to a shard.
+#[derive(Debug)]
+pub struct Connection {
+    /// The stream; it is registered with the shard's own runtime.
+    pub io: std::net::TcpStream,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Its place among the connections.
+    pub place: Place,
+}
+
+/// Accepts for ever.
+pub async fn run(listener: TcpListener, acceptor: Arc<Acceptor>) {
+    loop {
+        match listener.accept().await {
+            Ok((io, peer)) => acceptor.admit(io, peer),
+            Err(error) => {
+                acceptor.failed(&error);
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// The limits that apply to every connection, and the way to the shards.
+#[derive(Debug)]
+pub struct Acceptor {
+    admission: Arc<Admission>,
+    shards: Vec<mpsc::UnboundedSender<Connection>>,
+    traffic: Arc<Traffic>,
+    rate: Option<parking_lot::Mutex<Rate>>,
+    last_error: parking_lot::Mutex<Option<Instant>>,
+}
+
+/// New connections per second, with a burst of one second.
+#[derive(Debug)]
+struct Rate {
+    per_second: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Rate {
+    fn take(&mut self, now: Instant) -> bool {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + gained).min(self.per_second);
+        self.at = now;
+        let enough = self.tokens >= 1.0;
+        if enough {
+            self.tokens -= 1.0;
+        }
+        enough
+    }
+}
+
+impl Acceptor {
+    /// An acceptor for these shards; `accept_rate` of 0: unlimited. `traffic` is the control thread's own set of counters.
+    pub fn new(
+        admission: Arc<Admission>,
+        shards: Vec<mpsc::UnboundedSender<Connection>>,
+        traffic: Arc<Traffic>,
+        accept_rate: u32,
+    ) -> Self {
+        let rate = (accept_rate > 0).then(|| {
+            let per_second = f64::from(accept_rate);
+            parking_lot::Mutex::new(Rate {
+                per_second,
+                tokens: per_second,
+                at: Instant::now(),
+            })
+        });
+        Self {
+            admission,
+            shards,
+            traffic,
+            rate,
+            last_error: parking_lot::Mutex::default(),
+        }
+    }
+
+    /// Refused connections are closed before a byte is read.
+    fn admit(&self, io: TcpStream, peer: SocketAddr) {
+        if self
+            .rate
+            .as_ref()
+            .is_some_and(|rate| !rate.lock().take(Instant::now()))
+        {
+            return self.traffic.rejected.increment("rate");
+        }
+        let place = match self.admission.enter(peer.ip()) {
+            Ok(place) => place,
+            Err(Refusal::Limit) => return self.traffic.rejected.increment("limit"),
+            Err(Refusal::AddressLimit) => return self.traffic.rejected.increment("ip_limit"),
+        };
+        // Without it small frames would wait for acknowledgements; a connection that refuses is about to fail anyway.
+        drop(io.set_nodelay(true));
+        if let (Some(shard), Ok(io)) = (self.shards.get(place.shard()), io.into_std()) {
+            drop(shard.send(Connection { io, peer, place }));
+        }
+    }
+
+    /// At most one line a minute: the usual cause lasts.
+    fn failed(&self, error: &io::Error) {
+        let mut last = self.last_error.lock();
+        if last.is_none_or(|at| at.elapsed() >= Duration::from_mins(1)) {
+            *last = Some(Instant::now());
+            tracing::warn!(%error, "connections cannot be accepted");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_allows_a_burst_of_one_second_and_then_refills() {
+        let start = Instant::now();
+        let mut rate = Rate {
+            per_second: 10.0,
+            tokens: 10.0,
+            at: start,
+        };
+        assert_eq!((0..50).filter(|_| rate.take(start)).count(), 10);
+        assert_eq!(
+            (0..50)
+                .filter(|_| rate.take(start + Duration::from_millis(500)))
+                .count(),
+            5
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Shard threads: each has a runtime and an event loop of its own, and everything of its sessions lives there.
+//!
+//! # Why
+//! The loop is a spawned task, not the future of `block_on`: the root future would be polled before all others, whatever woke
+//! it. When it ends by a panic the process ends loudly, since a node without one of its shards would lie to its clients.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::server::accept::Connection;
+use crate::server::connection::{Head, serve};
+use crate::session::shard::Shard;
+use crate::transport::{self, Context, Mail};
+
+/// What every shard is told about the end of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Serve.
+    Run,
+    /// Close all sessions, spread over this time.
+    Drain(Duration),
+    /// Close all sessions now and stop.
+    Stop,
+}
+
+/// What reaches a shard from other threads, besides the hub's inbox.
+#[derive(Debug)]
+pub struct Doors {
+    /// New connections.
+    pub connections: mpsc::UnboundedReceiver<Connection>,
+    /// Requests for its sessions that came to other shards.
+    pub mail: mpsc::UnboundedReceiver<Mail>,
+    /// The end of the process.
+    pub orders: watch::Receiver<Order>,
+}
+
+/// A running shard thread.
+#[derive(Debug)]
+pub struct Running {
+    thread: thread::JoinHandle<()>,
+    /// Whether nothing is left to do: no session, no lane at work.
+    pub idle: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// Waits until the thread has ended; false where it panicked.
+    pub fn join(self) -> bool {
+        self.thread.join().is_ok()
+    }
+}
+
+/// Starts a shard thread; `build` makes its context there.
+pub fn start<F>(index: usize, doors: Doors, head: Head, build: F) -> io::Result<Running>
+where
+    F: FnOnce() -> Rc<Context> + Send + 'static,
+{
+    let idle = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&idle);
+    let thread = thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            let Ok(runtime) = runtime else {
+                tracing::error!("a shard's runtime cannot be built");
+                std::process::abort();
+            };
+            let main = runtime.block_on(async move {
+                let context = build();
+                tokio::task::spawn_local(run(context, doors, head, told)).await
+            });
+            if main.is_err() {
+                tracing::error!(shard = index, "a shard's loop has panicked");
+                std::process::abort();
+            }
+        })?;
+    Ok(Running { thread, idle })
+}
+
+async fn run(context: Rc<Context>, doors: Doors, head: Head, idle: Arc<AtomicBool>) {
+    let Doors {
+        mut connections,
+        mut mail,
+        mut orders,
+    } = doors;
+    let shard = Rc::clone(&context.shard);
+    crate::tasks::spawn_local("ticks", tick(Rc::clone(&shard), idle));
+    let letters = Rc::clone(&context);
+    crate::tasks::spawn_local("mail", async move {
+        while let Some(letter) = mail.recv().await {
+            transport::deliver(&letters, letter);
+        }
+    });
+    crate::tasks::spawn_local("connections", async move {
+        while let Some(Connection { io, peer, place }) = connections.recv().await {
+            crate::tasks::spawn_local(
+                "connection",
+                serve(Rc::clone(&context), head, io, peer.ip(), place),
+            );
+        }
+    });
+    loop {
+        shard.catch_up();
+        tokio::select! {
+            () = shard.hub.ready() => {}
+            changed = orders.changed() => {
+                let order = *orders.borrow_and_update();
+                match order {
+                    Order::Run => {}
+                    Order::Drain(spread) => crate::tasks::spawn_local("drain", drain(Rc::clone(&shard), spread)),
+                    Order::Stop => break,
+                }
+                if changed.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    shard.shut_down();
+    // One more turn for what the transports write as they end.
+    tokio::task::yield_now().await;
+}
+
+async fn tick(shard: Rc<Shard>, idle: Arc<AtomicBool>) {
+    let mut interval = tokio::time::interval(shard.tick_length());
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        shard.step();
+        idle.store(shard.is_idle(), Ordering::Release);
+    }
+}
+
+/// Closes the sessions one after the other, evenly over the time.
+async fn drain(shard: Rc<Shard>, spread: Duration) {
+    let sessions = shard.sessions();
+    let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
+    let step = spread / count;
+    let start = tokio::time::Instant::now();
+    for (index, session) in (0u32..).zip(sessions) {
+        tokio::time::sleep_until(start + step * index).await;
+        crate::tasks::spawn_local("farewell", async move { session.retire().await });
+    }
+    // Handshakes that were under way when the drain began.
+    tokio::time::sleep_until(start + spread).await;
+    for session in shard.sessions() {
+        crate::tasks::spawn_local("farewell", async move { session.retire().await });
+    }
+}

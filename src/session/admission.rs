@@ -1,0 +1,225 @@
+//! [`Admission`]: counts that all shards share, so that limits hold for the node.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+/// How much of something there is on the node, and how much there may be.
+#[derive(Debug)]
+pub struct Places {
+    taken: AtomicUsize,
+    limit: usize,
+}
+
+impl Places {
+    /// So many places; 0 is no limit.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    /// Takes a place, if there is one.
+    pub fn take(&self) -> bool {
+        if self.limit == 0 {
+            self.taken.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        self.taken
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < self.limit).then_some(n + 1)
+            })
+            .is_ok()
+    }
+
+    /// Gives a place back.
+    pub fn give_back(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether every place is taken.
+    pub fn is_full(&self) -> bool {
+        self.limit != 0 && self.taken.load(Ordering::Relaxed) >= self.limit
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// The limit; 0: none.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+/// The counts of a node.
+#[derive(Debug)]
+pub struct Admission {
+    /// CONNECTs that wait for a decision.
+    pub held: Places,
+    /// Connections on the client listener.
+    connections: Places,
+    /// Connections of one address (IPv6: of one /64); 0: unlimited.
+    per_address: usize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+    /// Connections of each shard.
+    by_shard: Vec<AtomicUsize>,
+}
+
+/// Why a connection is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `max_connections`.
+    Limit,
+    /// `connections_per_address`.
+    AddressLimit,
+}
+
+impl Admission {
+    /// Nothing is taken yet.
+    pub fn new(held: usize, connections: usize, per_address: usize, shards: usize) -> Self {
+        Self {
+            held: Places::new(held),
+            connections: Places::new(connections),
+            per_address,
+            by_address: Mutex::default(),
+            by_shard: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+        }
+    }
+
+    /// Lets a connection in; it goes to the shard with the fewest.
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
+        let address = (self.per_address > 0).then(|| subscriber(address));
+        if !self.connections.take() {
+            return Err(Refusal::Limit);
+        }
+        if address.is_some_and(|a| !self.enter_address(a)) {
+            self.connections.give_back();
+            return Err(Refusal::AddressLimit);
+        }
+        let loads = self.by_shard.iter().map(|n| n.load(Ordering::Relaxed));
+        let shard = loads
+            .enumerate()
+            .min_by_key(|(_, load)| *load)
+            .map_or(0, |(shard, _)| shard);
+        self.by_shard[shard].fetch_add(1, Ordering::Relaxed);
+        Ok(Place {
+            admission: Arc::clone(self),
+            address,
+            shard,
+        })
+    }
+
+    fn enter_address(&self, address: IpAddr) -> bool {
+        let mut by_address = self.by_address.lock();
+        let count = by_address.entry(address).or_insert(0);
+        *count += 1;
+        let allowed = *count <= self.per_address;
+        if !allowed {
+            *count -= 1;
+        }
+        allowed
+    }
+
+    fn leave_address(&self, address: IpAddr) {
+        let mut by_address = self.by_address.lock();
+        if let Some(count) = by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&address);
+            }
+        }
+    }
+
+    /// Connections now.
+    pub fn connections(&self) -> usize {
+        self.connections.taken()
+    }
+
+    /// Connections at most; 0: unlimited.
+    pub fn max_connections(&self) -> usize {
+        self.connections.limit()
+    }
+}
+
+/// One subscriber has at least a /64.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+/// The place of one connection; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    admission: Arc<Admission>,
+    address: Option<IpAddr>,
+    shard: usize,
+}
+
+impl Place {
+    /// The shard that the connection belongs to.
+    pub fn shard(&self) -> usize {
+        self.shard
+    }
+
+    /// The connection goes to another shard.
+    pub fn move_to(&mut self, shard: usize) {
+        self.admission.by_shard[shard].fetch_add(1, Ordering::Relaxed);
+        self.admission.by_shard[self.shard].fetch_sub(1, Ordering::Relaxed);
+        self.shard = shard;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.by_shard[self.shard].fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            self.admission.leave_address(address);
+        }
+        self.admission.connections.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_end_at_the_limit_and_come_back() {
+        let places = Places::new(2);
+        assert!(places.take() && places.take());
+        assert!(!places.take() && places.is_full());
+        places.give_back();
+        assert!(places.take());
+        let unlimited = Places::new(0);
+        assert!((0..100).all(|_| unlimited.take()) && !unlimited.is_full());
+    }
+
+    #[test]
+    fn connections_go_to_the_shard_with_the_fewest() {
+        let admission = Arc::new(Admission::new(1, 4, 0, 2));
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let mut places: Vec<Place> = (0..4).map(|_| admission.enter(address).unwrap()).collect();
+        assert_eq!(places.iter().filter(|p| p.shard() == 0).count(), 2);
+        assert_eq!(admission.enter(address).unwrap_err(), Refusal::Limit);
+        places[0].move_to(1 - places[0].shard());
+        drop(places);
+        assert_eq!(admission.connections(), 0);
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_is_counted_by_its_64_bits() {
+        let admission = Arc::new(Admission::new(1, 0, 1, 1));
+        let _first = admission.enter("2001:db8::1".parse().unwrap()).unwrap();
+        let same = admission.enter("2001:db8::2".parse().unwrap());
+        assert_eq!(same.unwrap_err(), Refusal::AddressLimit);
+        assert!(admission.enter("2001:db8:0:1::1".parse().unwrap()).is_ok());
+    }
+}

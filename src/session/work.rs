@@ -1,0 +1,565 @@
+//! The worker of a lane: starts calls, waits for answers, and applies their effects in order of arrival.
+//!
+//! A lane has a worker only while it holds something; an idle socket costs no task.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::hub::NewSocket;
+use crate::hub::action::{Action, Change, Target as To};
+use crate::hub::reason::{Initiator, Reason};
+use crate::protocol::socket_io;
+use crate::session::backend::{BackendError, Call, CallKind, Reject, Reply, Step};
+use crate::session::edge::{self, Said};
+use crate::session::lane::{Item, QueuedEvent};
+use crate::session::routes::{Route, Target};
+use crate::session::settings::OnUnavailable;
+use crate::session::socket::Socket;
+use crate::session::{Phase, Session};
+
+/// A CONNECT of a connection that has other live namespaces is held so long in all (contract 3).
+const HOLD_BESIDE_OTHERS: Duration = Duration::from_mins(5);
+
+type Answer = Result<Reply, BackendError>;
+
+/// An item under way: what it is, and what is still awaited for it.
+struct Started {
+    item: Item,
+    call: Option<Pin<Box<dyn Future<Output = Answer>>>>,
+    answer: Option<Answer>,
+}
+
+/// Runs the lane until it is empty.
+pub(super) async fn run(session: Rc<Session>, socket: Rc<Socket>) {
+    let work = Work { session, socket };
+    let mut started = VecDeque::new();
+    loop {
+        while let Some(item) = { work.socket.lane.borrow_mut().start() } {
+            started.push_back(work.begin(item));
+        }
+        if started.is_empty() {
+            break;
+        }
+        std::future::poll_fn(|cx| work.poll(&mut started, cx)).await;
+        let finished = started.front().is_some_and(|s| s.call.is_none());
+        if finished && let Some(Started { item, answer, .. }) = started.pop_front() {
+            work.finish(item, answer, &mut started).await;
+            work.socket.progress.set(work.session.shard.now());
+            work.socket.lane.borrow_mut().finish();
+            work.session.note_fullness(&work.socket);
+        }
+    }
+    work.socket.lane.borrow_mut().rest();
+    work.session
+        .shard
+        .lanes
+        .set(work.session.shard.lanes.get() - 1);
+    work.session.lane_rested();
+}
+
+struct Work {
+    session: Rc<Session>,
+    socket: Rc<Socket>,
+}
+
+impl Work {
+    fn begin(&self, item: Item) -> Started {
+        let call = match &item {
+            Item::Connect { route, call } => Some((route, Rc::clone(call))),
+            Item::Event(route, event) => self.event_call(event).map(|call| (route, call)),
+            Item::End => None,
+        };
+        let call = call.and_then(|(route, call)| match &route.target {
+            Target::Backend { backend, .. } => {
+                let backend = Rc::clone(backend);
+                Some(Box::pin(async move { backend.call(call).await })
+                    as Pin<Box<dyn Future<Output = Answer>>>)
+            }
+            Target::Relay(_) | Target::Echo | Target::Ok | Target::Drop => None,
+        });
+        Started {
+            item,
+            call,
+            answer: None,
+        }
+    }
+
+    /// Ready when the oldest item has its answer, or another one may start.
+    fn poll(&self, started: &mut VecDeque<Started>, cx: &mut Context<'_>) -> Poll<()> {
+        for one in started.iter_mut() {
+            if let Some(call) = &mut one.call
+                && let Poll::Ready(answer) = call.as_mut().poll(cx)
+            {
+                one.answer = Some(answer);
+                one.call = None;
+            }
+        }
+        if started.front().is_some_and(|s| s.call.is_none())
+            || self.socket.lane.borrow().may_start()
+        {
+            return Poll::Ready(());
+        }
+        self.socket.lane.borrow_mut().sleep(cx.waker());
+        Poll::Pending
+    }
+
+    /// Applies what an item does, while the calls behind it go on.
+    async fn finish(&self, item: Item, answer: Option<Answer>, others: &mut VecDeque<Started>) {
+        let effects = async {
+            match item {
+                Item::Connect { route, call } => self.connect(&route, call, answer).await,
+                Item::Event(route, event) => self.event(&route, event, answer).await,
+                Item::End => self.end().await,
+            }
+        };
+        let mut effects = std::pin::pin!(effects);
+        std::future::poll_fn(|cx| {
+            if effects.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let _more = self.poll(others, cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    // ---- events -----------------------------------------------------------------------------------------------------------
+
+    fn event_call(&self, event: &QueuedEvent) -> Option<Rc<Call>> {
+        let kind = CallKind::Event {
+            name: event.name.clone(),
+            args: event.args.clone(),
+            attachments: event.attachments.clone(),
+            ack: event.id.is_some(),
+        };
+        Some(self.call(event.seq?, event.at, kind))
+    }
+
+    fn call(&self, seq: u64, at: SystemTime, kind: CallKind) -> Rc<Call> {
+        let (user, state) = match self.socket.key.get() {
+            Some(key) => {
+                let hub = &self.session.shard.hub;
+                hub.socket(key, |view| (view.user.cloned(), view.state.cloned()))
+                    .unwrap_or_default()
+            }
+            None => self
+                .socket
+                .ended
+                .borrow()
+                .as_ref()
+                .map(|e| (e.user.clone(), e.state.clone()))
+                .unwrap_or_default(),
+        };
+        Rc::new(Call::new(at, seq, self.socket.facts(user, state), kind))
+    }
+
+    async fn event(&self, route: &Rc<Route>, event: QueuedEvent, answer: Option<Answer>) {
+        let Target::Backend { auto_ack, .. } = &route.target else {
+            return self.edge(route, &event).await;
+        };
+        match answer {
+            Some(Ok(reply)) => self.apply(reply, event.id, *auto_ack).await,
+            Some(Err(BackendError::Refused)) => {
+                self.session.shard.traffic.dropped.increment("refused");
+            }
+            Some(Err(BackendError::BadReply | BackendError::Unavailable { .. })) | None => {
+                self.session.shard.traffic.dropped.increment("failed");
+                self.socket
+                    .undelivered
+                    .set(self.socket.undelivered.get() + 1);
+            }
+        }
+    }
+
+    async fn edge(&self, route: &Rc<Route>, event: &QueuedEvent) {
+        let said = Said {
+            name: &event.name,
+            args: &event.args,
+            id: event.id,
+            attachments: &event.attachments,
+        };
+        let Target::Relay(relay) = &route.target else {
+            edge::answer(&self.session, &self.socket, &route.target, said);
+            return;
+        };
+        if let Some(action) = edge::relay_action(&self.session, &self.socket, route, relay, said) {
+            self.perform(action, Instant::now()).await;
+            edge::acknowledge(&self.session, &self.socket, event.id, "", &[]);
+        }
+    }
+
+    // ---- effects of a reply -------------------------------------------------------------------------------------------------
+
+    /// User, state and expiry first, then acknowledgement and actions one after the other. `id`: of the acknowledgement that the
+    /// client asked for.
+    async fn apply(&self, reply: Reply, id: Option<u64>, auto_ack: bool) {
+        let begun = Instant::now();
+        self.settle_identity(&reply);
+        let answers = reply.steps.iter().any(|s| matches!(s, Step::Ack(_)));
+        if auto_ack && !answers {
+            edge::acknowledge(&self.session, &self.socket, id, "", &[]);
+        }
+        for step in reply.steps {
+            match step {
+                Step::Ack(payload) => {
+                    edge::acknowledge(
+                        &self.session,
+                        &self.socket,
+                        id,
+                        &payload.args,
+                        &payload.attachments,
+                    );
+                }
+                Step::Action(action) => self.act(action, begun).await,
+            }
+        }
+    }
+
+    fn settle_identity(&self, reply: &Reply) {
+        let Some(key) = self.socket.key.get() else {
+            return;
+        };
+        let nothing = reply.user == Change::Keep
+            && reply.state == Change::Keep
+            && reply.expires_at == Change::Keep;
+        if nothing {
+            return;
+        }
+        // Moving to another user's room is a join and a leave: what was performed before comes first.
+        self.session.shard.catch_up();
+        let hub = &self.session.shard.hub;
+        if reply.user != Change::Keep {
+            hub.set_user(key, reply.user.clone(), &self.socket.table.user_room);
+        }
+        if reply.state != Change::Keep {
+            hub.set_state(key, reply.state.clone());
+        }
+        if reply.expires_at != Change::Keep {
+            self.session.shard.set_expiry(key, reply.expires_at.clone());
+        }
+    }
+
+    async fn act(&self, action: Action, begun: Instant) {
+        self.wait_for_own_outbox().await;
+        if self.is_own(&action) {
+            self.act_on_own(action);
+        } else {
+            self.perform(action, begun).await;
+        }
+    }
+
+    /// Whether a join or leave is for this socket alone: then it acts at once, after catching up.
+    fn is_own(&self, action: &Action) -> bool {
+        let (Action::Join { to, .. } | Action::Leave { to, .. }) = action else {
+            return false;
+        };
+        let To::Names(names) = &to.to else {
+            return false;
+        };
+        names.rooms.is_empty()
+            && names.sockets == [self.socket.id]
+            && to.except.is_empty()
+            && to.namespace == self.socket.namespace
+    }
+
+    fn act_on_own(&self, action: Action) {
+        self.session.shard.catch_up();
+        let Some(key) = self.socket.key.get() else {
+            return;
+        };
+        match action {
+            Action::Join { rooms, .. } => {
+                self.session.shard.hub.join(key, &rooms);
+            }
+            Action::Leave { rooms, .. } => {
+                self.session.shard.hub.leave(key, &rooms);
+            }
+            Action::Emit { .. }
+            | Action::Disconnect { .. }
+            | Action::State { .. }
+            | Action::Expire { .. } => {}
+        }
+    }
+
+    async fn perform(&self, action: Action, begun: Instant) {
+        self.session.performed();
+        // Without a deadline: where there are no places the lane waits, and its client with it.
+        self.session.shard.hub.perform(action, begun).await;
+    }
+
+    /// Who sends to itself waits; who sends to others never does.
+    async fn wait_for_own_outbox(&self) {
+        let limit = self.session.shard.settings.stall_timeout;
+        if self.session.shard.is_half_full(&self.session) {
+            drop(tokio::time::timeout(limit, self.session.shard.half_empty(&self.session)).await);
+        }
+    }
+
+    // ---- connect ------------------------------------------------------------------------------------------------------------
+
+    async fn connect(&self, route: &Rc<Route>, call: Rc<Call>, answer: Option<Answer>) {
+        let mut answer = answer.unwrap_or(Err(BackendError::BadReply));
+        while answer.is_err() && self.held_beside_others() {
+            let Target::Backend { backend, .. } = &route.target else {
+                break;
+            };
+            answer = backend.call(Rc::clone(&call)).await;
+        }
+        self.session.shard.admission.held.give_back();
+        self.socket.connecting.take();
+        match answer {
+            Ok(Reply {
+                reject: Some(reject),
+                ..
+            }) => {
+                self.session.shard.traffic.connects_refused.increment();
+                self.refuse(&reject);
+            }
+            Ok(reply) => self.accept(reply).await,
+            Err(error) => self.undecided(error),
+        }
+    }
+
+    /// A connection that has other live namespaces is not closed for an undecided one.
+    fn held_beside_others(&self) -> bool {
+        let alone = !self
+            .session
+            .conversation
+            .borrow()
+            .has_other_joined(|s| Rc::ptr_eq(s, &self.socket));
+        let age = SystemTime::now()
+            .duration_since(self.socket.asked_at)
+            .unwrap_or_default();
+        self.socket.table.on_unavailable == OnUnavailable::Close
+            && !alone
+            && !self.socket.is_ending()
+            && age < HOLD_BESIDE_OTHERS
+    }
+
+    async fn accept(&self, reply: Reply) {
+        if self.socket.is_ending() || !self.session.is_open() {
+            return self.accepted_too_late(reply).await;
+        }
+        self.session.accept(&self.socket);
+        self.settle_identity(&reply);
+        if let (Some(key), false) = (self.socket.key.get(), reply.rooms.is_empty()) {
+            self.session.shard.hub.join(key, &reply.rooms);
+        }
+        let steps = Reply {
+            steps: reply.steps,
+            ..Reply::default()
+        };
+        self.apply(steps, None, false).await;
+    }
+
+    /// The client left while the backend said yes: it still gets its one notice, and actions for others still run.
+    async fn accepted_too_late(&self, reply: Reply) {
+        self.socket.accepted.set(Some(SystemTime::now()));
+        if let Some(ended) = self.socket.ended.borrow_mut().as_mut() {
+            reply.user.clone().apply(&mut ended.user);
+            reply.state.clone().apply(&mut ended.state);
+        }
+        let steps = Reply {
+            steps: reply.steps,
+            ..Reply::default()
+        };
+        self.apply(steps, None, false).await;
+    }
+
+    fn undecided(&self, error: BackendError) {
+        self.session.shard.traffic.connects_undecided.increment();
+        let beside = self
+            .session
+            .conversation
+            .borrow()
+            .has_other_joined(|s| Rc::ptr_eq(s, &self.socket));
+        if self.socket.table.on_unavailable == OnUnavailable::Close && !beside {
+            self.session
+                .close(Reason::ForcedServerClose, Initiator::Gateway);
+            self.drop_waiting();
+            return;
+        }
+        let after = match error {
+            BackendError::Unavailable { retry_after } => retry_after,
+            BackendError::Refused | BackendError::BadReply => None,
+        };
+        let millis = after.unwrap_or(Duration::from_secs(5)).as_millis();
+        let data = format!(r#"{{"code":"unavailable","retry_after_ms":{millis}}}"#);
+        self.refuse(&Reject {
+            message: "unavailable".into(),
+            data: Some(data.into()),
+        });
+    }
+
+    fn refuse(&self, reject: &Reject) {
+        let second = self.session.shard.second();
+        if !self.socket.is_ending() && self.session.is_open() {
+            let namespace = self.socket.namespace.as_str();
+            let frame = socket_io::encode::connect_error(
+                namespace,
+                &reject.message,
+                reject.data.as_deref(),
+            );
+            self.session.push(&frame);
+        }
+        self.session
+            .conversation
+            .borrow_mut()
+            .remove(&self.socket.namespace, second, |s| {
+                Rc::ptr_eq(s, &self.socket)
+            });
+        self.drop_waiting();
+        self.session.enqueue_end(&self.socket);
+    }
+
+    /// Events that waited behind a CONNECT which was not accepted have no effect.
+    fn drop_waiting(&self) {
+        let dropped = self.socket.lane.borrow_mut().clear();
+        for _ in 0..dropped {
+            self.session.shard.traffic.dropped.increment("refused");
+        }
+    }
+
+    // ---- the end ------------------------------------------------------------------------------------------------------------
+
+    async fn end(&self) {
+        if let Some(key) = self.socket.key.take() {
+            // The client's DISCONNECT has had its turn: only now it is out of its rooms.
+            self.session.shard.catch_up();
+            if let Some(departed) = self.session.shard.hub.detach(key) {
+                let reason = Reason::ClientNamespaceDisconnect;
+                self.session
+                    .end_socket(&self.socket, reason, Initiator::Client, Some(departed));
+            }
+        }
+        self.notify().await;
+        self.session.settled(&self.socket);
+    }
+
+    /// Tells the backend that an accepted socket has ended; the call returns as soon as the notice is queued.
+    async fn notify(&self) {
+        let Some(accepted) = self.socket.accepted.get() else {
+            return;
+        };
+        let Some(route) = self.socket.table.disconnect() else {
+            return;
+        };
+        let Target::Backend { backend, .. } = &route.target else {
+            return;
+        };
+        let ended = self.socket.ended.borrow().clone();
+        let (reason, initiator, at, rooms) = match ended {
+            Some(e) => (e.reason, e.initiator, e.at, e.rooms),
+            None => (
+                Reason::ClientNamespaceDisconnect,
+                Initiator::Client,
+                SystemTime::now(),
+                Vec::new(),
+            ),
+        };
+        let duration = at.duration_since(accepted).unwrap_or_default();
+        let undelivered = self.socket.undelivered.get();
+        let kind = CallKind::Disconnect {
+            reason,
+            initiator,
+            duration,
+            rooms,
+            undelivered,
+            asked_at: self.socket.asked_at,
+        };
+        let call = self.call(self.socket.next_seq(), at, kind);
+        if backend.call(call).await.is_err() {
+            tracing::debug!("a disconnect notice could not be queued");
+        }
+    }
+}
+
+impl Session {
+    /// A CONNECT came: asks, or lets the client in where nobody is to be asked.
+    pub(super) fn connect(
+        self: &Rc<Self>,
+        namespace: crate::hub::id::Namespace,
+        auth: Option<&str>,
+    ) {
+        self.spoke.set(true);
+        let second = self.shard.second();
+        let Some(table) = self.shard.routes.table(&namespace).cloned() else {
+            return self.refuse_at_once(namespace, "Invalid namespace", second);
+        };
+        if self.sockets.borrow().len() >= self.shard.settings.namespaces_per_connection {
+            return self.refuse_at_once(namespace, "Too many namespaces", second);
+        }
+        let socket = Rc::new(Socket::new(
+            self.shard.socket_id(),
+            namespace.clone(),
+            self.id,
+            table,
+        ));
+        let Some(route) = socket.table.connect().cloned() else {
+            self.conversation
+                .borrow_mut()
+                .add(namespace, Rc::clone(&socket));
+            self.sockets.borrow_mut().push(Rc::clone(&socket));
+            return self.accept(&socket);
+        };
+        if !self.shard.admission.held.take() {
+            self.shard.traffic.rejected.increment("held");
+            return self.close(Reason::Overload, Initiator::Gateway);
+        }
+        self.conversation
+            .borrow_mut()
+            .add(namespace, Rc::clone(&socket));
+        self.sockets.borrow_mut().push(Rc::clone(&socket));
+        let kind = CallKind::Connect {
+            auth: auth.unwrap_or("{}").into(),
+            info: Rc::clone(&self.info),
+            transport: self.transport().as_str(),
+            hold: socket.table.hold,
+        };
+        let call = Rc::new(Call::new(
+            socket.asked_at,
+            socket.next_seq(),
+            socket.facts(None, None),
+            kind,
+        ));
+        socket.connecting.replace(Some(Rc::clone(&call)));
+        self.enqueue(&socket, Item::Connect { route, call });
+    }
+
+    fn refuse_at_once(&self, namespace: crate::hub::id::Namespace, message: &str, second: u32) {
+        self.shard.traffic.connects_refused.increment();
+        self.push(&socket_io::encode::connect_error(
+            namespace.as_str(),
+            message,
+            None,
+        ));
+        self.conversation.borrow_mut().refused(namespace, second);
+    }
+
+    /// Lets a socket in: its CONNECT packet first, then it can be reached.
+    pub(super) fn accept(self: &Rc<Self>, socket: &Rc<Socket>) {
+        debug_assert!(matches!(self.phase.get(), Phase::Open));
+        let now = SystemTime::now();
+        self.conversation
+            .borrow_mut()
+            .joined(&socket.namespace, |s| Rc::ptr_eq(s, socket));
+        self.push(&socket_io::encode::connect(
+            socket.namespace.as_str(),
+            socket.id.as_str(),
+        ));
+        let new = NewSocket {
+            id: socket.id,
+            namespace: socket.namespace.clone(),
+            connection_id: self.id,
+            connected_at: now,
+        };
+        socket.key.set(self.shard.hub.attach(self.key, &new));
+        socket.accepted.set(Some(now));
+        self.joined_once.set(true);
+        self.shard.traffic.connects_accepted.increment();
+    }
+}

@@ -1,0 +1,88 @@
+//! The address of the client and the host it asked for, behind proxies that are trusted (contract 10, `trusted_proxies`).
+
+use std::net::IpAddr;
+
+use hyper::HeaderMap;
+use hyper::header::HOST;
+use ipnet::IpNet;
+
+/// The right-most address of `X-Forwarded-For` that is no trusted proxy; the peer itself where it is none.
+pub fn client_address(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !is_trusted(peer, trusted) {
+        return peer;
+    }
+    let values = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|v| v.to_str().ok());
+    let hops: Vec<&str> = values.flat_map(|v| v.split(',')).map(str::trim).collect();
+    let mut last = peer;
+    for hop in hops.iter().rev() {
+        let Some(address) = parse(hop) else { break };
+        last = address;
+        if !is_trusted(address, trusted) {
+            break;
+        }
+    }
+    last
+}
+
+/// Addresses stand alone, with a port, or in brackets.
+fn parse(hop: &str) -> Option<IpAddr> {
+    let bare = hop.parse::<IpAddr>().ok();
+    let with_port = || hop.parse::<std::net::SocketAddr>().ok().map(|a| a.ip());
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    bare.or_else(with_port)
+        .or_else(bracketed)
+        .map(|a: IpAddr| a.to_canonical())
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|net| net.contains(&address))
+}
+
+/// The authority that the client asked for: `X-Forwarded-Host` from a trusted proxy, else `Host`.
+pub fn host<'a>(headers: &'a HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Option<&'a str> {
+    let forwarded = is_trusted(peer.to_canonical(), trusted)
+        .then(|| headers.get("x-forwarded-host"))
+        .flatten();
+    let host = forwarded.or_else(|| headers.get(HOST))?.to_str().ok()?;
+    // A chain of proxies appends; the first is the client's.
+    host.split(',').next().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(forwarded: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+        headers
+    }
+
+    fn address(forwarded: &str, peer: &str) -> String {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        client_address(&headers(forwarded), peer.parse().unwrap(), &trusted).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        assert_eq!(address("203.0.113.7", "192.0.2.1"), "192.0.2.1");
+        assert_eq!(address("203.0.113.7", "10.1.2.3"), "203.0.113.7");
+        assert_eq!(address("203.0.113.7", "::ffff:10.1.2.3"), "203.0.113.7");
+    }
+
+    #[test]
+    fn the_right_most_hop_that_is_no_proxy_counts() {
+        assert_eq!(
+            address("6.6.6.6, 203.0.113.7, 10.9.9.9", "10.1.2.3"),
+            "203.0.113.7"
+        );
+        assert_eq!(address("10.9.9.9", "10.1.2.3"), "10.9.9.9");
+        assert_eq!(address("garbage", "10.1.2.3"), "10.1.2.3");
+        assert_eq!(address("203.0.113.7:4711", "10.1.2.3"), "203.0.113.7");
+        assert_eq!(address("[2001:db8::1]:4711", "10.1.2.3"), "2001:db8::1");
+    }
+}

@@ -1,0 +1,473 @@
+//! A request under the Engine.IO path, from its origin to its answer (protocol 1.2).
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::hub::id::{SessionId, ShardId};
+use crate::protocol::engine_io::Open;
+use crate::session::{Session, TransportKind};
+use crate::transport::answer::{Answer, EngineError, refuse_upgrade};
+use crate::transport::compress::Coding;
+use crate::transport::origin::{self, Verdict};
+use crate::transport::polling::{self, BodyError};
+use crate::transport::request::{Query, connect_info};
+use crate::transport::{Context, Mail, address};
+
+/// A response to a client.
+pub type Reply = Response<Full<Bytes>>;
+
+/// What becomes of the connection after the answer.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It goes on as HTTP.
+    Reply(Reply),
+    /// It becomes the WebSocket of a new session.
+    NewSession(Reply, Rc<Session>),
+    /// It becomes a WebSocket that belongs to this session, here or on another shard.
+    Upgrade(Reply, SessionId, ShardId),
+    /// It is ended without an answer.
+    Abort,
+}
+
+/// Answers a request.
+pub async fn handle(context: &Rc<Context>, request: Request<Incoming>, peer: IpAddr) -> Outcome {
+    let cors = &context.settings.cors;
+    let host = address::host(request.headers(), peer, &context.settings.trusted_proxies);
+    let verdict = origin::check(request.headers(), host, cors);
+    let wants_websocket = wants_websocket(&request);
+    if verdict == Verdict::Refused {
+        context.refused.note(request.headers());
+        context.shard.traffic.rejected.increment("origin");
+        return Outcome::Reply(refuse(EngineError::Forbidden, wants_websocket));
+    }
+    if request.method() == Method::OPTIONS
+        && matches!(verdict, Verdict::Listed(_) | Verdict::SameHost)
+    {
+        let mut response = origin::preflight(request.headers(), cors);
+        origin::decorate(&mut response, &verdict, cors);
+        return Outcome::Reply(response);
+    }
+    let mut outcome = match admit(context, &request, &verdict, wants_websocket) {
+        Err(refusal) => Outcome::Reply(*refusal),
+        Ok(Admitted::Handshake(query)) => handshake(context, &request, query, peer),
+        Ok(Admitted::NewWebSocket(query)) => open_websocket(context, &request, query, peer),
+        Ok(Admitted::Poll(sid)) => poll(context, request, sid).await,
+        Ok(Admitted::Upgrade(sid, shard)) => match switch(&request) {
+            Ok(response) => Outcome::Upgrade(response, sid, shard),
+            Err(refusal) => Outcome::Reply(*refusal),
+        },
+    };
+    if let Outcome::Reply(response)
+    | Outcome::NewSession(response, _)
+    | Outcome::Upgrade(response, ..) = &mut outcome
+    {
+        origin::decorate(response, &verdict, cors);
+    }
+    outcome
+}
+
+fn wants_websocket(request: &Request<Incoming>) -> bool {
+    let upgrade = request
+        .headers()
+        .get(header::UPGRADE)
+        .and_then(|v| v.to_str().ok());
+    upgrade.is_some_and(|v| {
+        v.split(',')
+            .any(|p| p.trim().eq_ignore_ascii_case("websocket"))
+    })
+}
+
+fn refuse(error: EngineError, wants_websocket: bool) -> Reply {
+    if wants_websocket {
+        return error.refuse_upgrade();
+    }
+    error.answer().into_response().unwrap_or_default()
+}
+
+/// What a valid request is for.
+enum Admitted {
+    Handshake(Query),
+    NewWebSocket(Query),
+    Poll(SessionId),
+    Upgrade(SessionId, ShardId),
+}
+
+/// The checks of protocol 1.2, in their order.
+fn admit(
+    context: &Context,
+    request: &Request<Incoming>,
+    verdict: &Verdict,
+    wants_websocket: bool,
+) -> Result<Admitted, Box<Reply>> {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let fail = |error| {
+        context.shard.traffic.rejected.increment("bad_request");
+        Err(Box::new(refuse(error, wants_websocket)))
+    };
+    let websocket = match query.transport.as_deref() {
+        Some("polling") if context.settings.polling => false,
+        Some("websocket") if context.settings.websocket => true,
+        _ => return fail(EngineError::TransportUnknown),
+    };
+    if *verdict == Verdict::Malformed || (wants_websocket && !websocket) {
+        return fail(EngineError::BadRequest);
+    }
+    if let Some(sid) = &query.sid {
+        let known =
+            SessionId::parse(sid).and_then(|sid| Some((sid, sid.shard(context.shard.node)?)));
+        let Some((sid, shard)) = known.filter(|(_, shard)| shard.index() < context.mail.len())
+        else {
+            return fail(EngineError::SessionUnknown);
+        };
+        return match (wants_websocket, websocket) {
+            (true, _) if query.revision.as_deref() == Some("4") => {
+                Ok(Admitted::Upgrade(sid, shard))
+            }
+            // Its session decides about the rest, wherever it lives: an unknown one comes before a wrong transport.
+            (false, true) if shard == context.shard.id && context.shard.by_sid(&sid).is_none() => {
+                fail(EngineError::SessionUnknown)
+            }
+            (_, true) | (true, false) => fail(EngineError::BadRequest),
+            (false, false) if query.revision.as_deref() != Some("4") => {
+                match context.shard.by_sid(&sid) {
+                    None if shard == context.shard.id => fail(EngineError::SessionUnknown),
+                    _ => fail(EngineError::BadRequest),
+                }
+            }
+            (false, false) => Ok(Admitted::Poll(sid)),
+        };
+    }
+    if request.method() != Method::GET {
+        return fail(EngineError::BadHandshakeMethod);
+    }
+    if websocket && !wants_websocket {
+        return fail(EngineError::BadRequest);
+    }
+    if query.revision.as_deref() != Some("4") {
+        return fail(EngineError::UnsupportedProtocol);
+    }
+    if let Some(reason) = unavailable(context) {
+        context.shard.traffic.rejected.increment(reason);
+        return Err(Box::new(busy(wants_websocket)));
+    }
+    Ok(if websocket {
+        Admitted::NewWebSocket(query)
+    } else {
+        Admitted::Handshake(query)
+    })
+}
+
+/// New sessions are refused while they could only wait.
+fn unavailable(context: &Context) -> Option<&'static str> {
+    if context.is_draining() {
+        Some("drain")
+    } else {
+        context.shard.is_undecidable()
+    }
+}
+
+fn busy(wants_websocket: bool) -> Reply {
+    let mut response = if wants_websocket {
+        refuse_upgrade(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable")
+    } else {
+        let body = Bytes::from_static(br#"{"code":3,"message":"Service unavailable"}"#);
+        let answer = Answer::Body {
+            status: 503,
+            content_type: "application/json",
+            body,
+        };
+        answer.into_response().unwrap_or_default()
+    };
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+fn open_document(context: &Context, session: &Session) -> Bytes {
+    let settings = &context.settings;
+    let upgrade = session.transport() == TransportKind::Polling
+        && settings.allow_upgrades
+        && settings.websocket;
+    let open = Open {
+        sid: session.sid.as_str(),
+        upgrades: if upgrade { &["websocket"] } else { &[] },
+        ping_interval: settings.ping_interval,
+        ping_timeout: settings.ping_timeout,
+        max_payload: settings.max_payload,
+    };
+    open.frame()
+}
+
+fn open_session(
+    context: &Rc<Context>,
+    headers: &HeaderMap,
+    query: Query,
+    peer: IpAddr,
+    transport: TransportKind,
+) -> Option<Rc<Session>> {
+    let ip = address::client_address(headers, peer, &context.settings.trusted_proxies);
+    let info = connect_info(context, headers, query, ip).ok()?;
+    Some(context.shard.open(info, transport))
+}
+
+fn too_many_headers() -> Reply {
+    Answer::empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        .into_response()
+        .unwrap_or_default()
+}
+
+fn handshake(
+    context: &Rc<Context>,
+    request: &Request<Incoming>,
+    query: Query,
+    peer: IpAddr,
+) -> Outcome {
+    let Some(session) = open_session(
+        context,
+        request.headers(),
+        query,
+        peer,
+        TransportKind::Polling,
+    ) else {
+        return Outcome::Reply(too_many_headers());
+    };
+    context
+        .shard
+        .hub
+        .outbox(session.key, |o| o.block(std::time::Instant::now()));
+    let document = open_document(context, &session);
+    let body = crate::protocol::engine_io::encode_payload(std::slice::from_ref(&document));
+    let mut response = Answer::packets(body).into_response().unwrap_or_default();
+    if let Some(cookie) = &context.settings.cookie
+        && let Ok(value) = HeaderValue::from_str(&cookie.header(session.sid.as_str()))
+    {
+        response.headers_mut().insert(header::SET_COOKIE, value);
+    }
+    Outcome::Reply(response)
+}
+
+fn open_websocket(
+    context: &Rc<Context>,
+    request: &Request<Incoming>,
+    query: Query,
+    peer: IpAddr,
+) -> Outcome {
+    let response = match switch(request) {
+        Ok(response) => response,
+        Err(refusal) => return Outcome::Reply(*refusal),
+    };
+    let Some(session) = open_session(
+        context,
+        request.headers(),
+        query,
+        peer,
+        TransportKind::WebSocket,
+    ) else {
+        return Outcome::Reply(too_many_headers());
+    };
+    context
+        .shard
+        .push_bytes(&session, open_document(context, &session));
+    Outcome::NewSession(response, session)
+}
+
+/// The 101, or why there is none.
+fn switch(request: &Request<Incoming>) -> Result<Reply, Box<Reply>> {
+    let bad = |message| Box::new(refuse_upgrade(StatusCode::BAD_REQUEST, message));
+    let headers = request.headers();
+    let connection = headers
+        .get(header::CONNECTION)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    if request.method() != Method::GET
+        || !connection
+            .split(',')
+            .any(|p| p.trim().eq_ignore_ascii_case("upgrade"))
+    {
+        return Err(bad("Bad request"));
+    }
+    let key = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .map(HeaderValue::as_bytes);
+    let Some(key) = key.filter(|key| is_websocket_key(key)) else {
+        return Err(bad("Missing or invalid Sec-WebSocket-Key header"));
+    };
+    if headers
+        .get(header::SEC_WEBSOCKET_VERSION)
+        .is_none_or(|v| v != "13")
+    {
+        let mut refusal = bad("Missing or invalid Sec-WebSocket-Version header");
+        refusal.headers_mut().insert(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        );
+        return Err(refusal);
+    }
+    let mut response = Reply::default();
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let out = response.headers_mut();
+    out.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    out.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    let accept =
+        HeaderValue::from_str(&derive_accept_key(key)).expect("base64 is a valid header value");
+    out.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(response)
+}
+
+/// Sixteen bytes in base64.
+fn is_websocket_key(key: &[u8]) -> bool {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD
+        .decode(key)
+        .is_ok_and(|key| key.len() == 16)
+}
+
+// ---- polling ----------------------------------------------------------------------------------------------------------------
+
+async fn poll(context: &Rc<Context>, request: Request<Incoming>, sid: SessionId) -> Outcome {
+    let owner = sid
+        .shard(context.shard.node)
+        .filter(|s| *s != context.shard.id);
+    let coding = Coding::choose(request.headers());
+    let answer = match *request.method() {
+        Method::GET => match owner {
+            None => get(context, &sid).await,
+            Some(owner) => get_elsewhere(context, owner, sid).await,
+        },
+        Method::POST => {
+            let body = read_body(context, request);
+            match owner {
+                None => post(context, &sid, body).await,
+                Some(owner) => post_elsewhere(context, owner, sid, body).await,
+            }
+        }
+        _ => Answer::empty(StatusCode::METHOD_NOT_ALLOWED),
+    };
+    match compressed(context, answer, coding) {
+        Some(response) => Outcome::Reply(response),
+        None => Outcome::Abort,
+    }
+}
+
+fn compressed(context: &Context, answer: Answer, coding: Option<Coding>) -> Option<Reply> {
+    let Answer::Body {
+        status: 200,
+        content_type,
+        body,
+    } = answer
+    else {
+        return answer.into_response();
+    };
+    let coding = coding.filter(|_| {
+        context
+            .settings
+            .compress_from
+            .is_some_and(|from| body.len() >= from)
+    });
+    let Some(coding) = coding else {
+        return Answer::Body {
+            status: 200,
+            content_type,
+            body,
+        }
+        .into_response();
+    };
+    let body = coding.encode(&body).into();
+    let mut response = Answer::Body {
+        status: 200,
+        content_type,
+        body,
+    }
+    .into_response()?;
+    response.headers_mut().insert(
+        header::CONTENT_ENCODING,
+        HeaderValue::from_static(coding.as_str()),
+    );
+    Some(response)
+}
+
+/// A GET for a session of this shard.
+pub(crate) async fn get(context: &Context, sid: &SessionId) -> Answer {
+    match polling::find(context.shard.by_sid(sid)) {
+        Ok(session) => polling::get(&session, &context.settings).await,
+        Err(answer) => answer,
+    }
+}
+
+/// A POST for a session of this shard.
+pub(crate) async fn post(
+    context: &Context,
+    sid: &SessionId,
+    body: impl Future<Output = Result<Bytes, BodyError>>,
+) -> Answer {
+    match polling::find(context.shard.by_sid(sid)) {
+        Ok(session) => polling::post(&session, &context.settings, body).await,
+        Err(answer) => answer,
+    }
+}
+
+async fn get_elsewhere(context: &Context, owner: ShardId, sid: SessionId) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    context.send(owner, Mail::Get { sid, reply });
+    answer.await.unwrap_or(Answer::Abort)
+}
+
+async fn post_elsewhere(
+    context: &Context,
+    owner: ShardId,
+    sid: SessionId,
+    body: impl Future<Output = Result<Bytes, BodyError>>,
+) -> Answer {
+    let (reply, mut answer) = oneshot::channel();
+    let (send_body, body_receiver) = oneshot::channel();
+    context.send(
+        owner,
+        Mail::Post {
+            sid,
+            body: body_receiver,
+            reply,
+        },
+    );
+    tokio::select! {
+        biased;
+        answer = &mut answer => return answer.unwrap_or(Answer::Abort),
+        body = body => drop(send_body.send(body)),
+    }
+    answer.await.unwrap_or(Answer::Abort)
+}
+
+async fn read_body(context: &Context, request: Request<Incoming>) -> Result<Bytes, BodyError> {
+    let octets = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|v| v == "application/octet-stream");
+    let limit = context.settings.max_payload;
+    if request.body().size_hint().lower() > limit as u64 {
+        return Err(BodyError::TooLarge);
+    }
+    if octets {
+        return Err(BodyError::OctetStream);
+    }
+    collect(request.into_body(), limit, context.settings.body_timeout).await
+}
+
+async fn collect(body: Incoming, limit: usize, timeout: Duration) -> Result<Bytes, BodyError> {
+    match tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(BodyError::TooLarge)
+        }
+        Ok(Err(_)) => Err(BodyError::Aborted),
+        Err(_) => Err(BodyError::TimedOut),
+    }
+}
