@@ -209,7 +209,8 @@ mod tests {
         let mut places: Vec<Place> = (0..4).map(|_| admission.enter(address).unwrap()).collect();
         assert_eq!(places.iter().filter(|p| p.shard() == 0).count(), 2);
         assert_eq!(admission.enter(address).unwrap_err(), Refusal::Limit);
-        places[0].move_to(1 - places[0].shard());
+        let other = 1 - places[0].shard();
+        places[0].move_to(other);
         drop(places);
         assert_eq!(admission.connections(), 0);
     }
