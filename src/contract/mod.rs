@@ -1,1 +1,17 @@
-//! The public JSON of calls, replies and actions.
+pub mod acks;
+pub mod action;
+pub mod answer;
+pub mod audience;
+mod binary;
+pub mod call;
+mod clock;
+pub mod fault;
+mod names;
+pub mod packet;
+pub mod problem;
+pub mod query;
+mod reader;
+pub mod reply;
+pub mod rest;
+mod text;
+mod trim;

@@ -42,7 +42,14 @@ pub struct Call {
 impl Call {
     /// A call with a fresh identity.
     pub fn new(at: SystemTime, seq: u64, socket: SocketFacts, kind: CallKind) -> Self {
-        Self { id: ulid::Ulid::generate(), at, seq, socket, kind, abandoned: Cell::new(false) }
+        Self {
+            id: ulid::Ulid::generate(),
+            at,
+            seq,
+            socket,
+            kind,
+            abandoned: Cell::new(false),
+        }
     }
 }
 
