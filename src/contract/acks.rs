@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use super::answer::Nodes;
-use super::packet;
 use super::text::{attachments, list, string};
 use crate::hub::id::{SocketId, UserId};
+use crate::protocol::socket_io::placeholders;
 use crate::session::backend::Payload;
 
 /// Answers that are given back at most.
@@ -21,7 +21,7 @@ const WRITES: &str = "a String takes everything";
 /// What clients answered so far.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    answers: Vec<Answer>,
+    list: Vec<Answer>,
     bytes: usize,
     truncated: bool,
 }
@@ -39,12 +39,12 @@ impl Answers {
         let attachments = payload.attachments.iter();
         let base64: usize = attachments.map(|bytes| bytes.len().div_ceil(3) * 4).sum();
         let bytes = payload.args.len() + base64;
-        if self.answers.len() == MAX_ANSWERS || self.bytes + bytes > MAX_BYTES {
+        if self.list.len() == MAX_ANSWERS || self.bytes + bytes > MAX_BYTES {
             self.truncated = true;
             return;
         }
         self.bytes += bytes;
-        self.answers.push(Answer {
+        self.list.push(Answer {
             socket,
             user,
             payload,
@@ -75,7 +75,7 @@ impl AckReport {
     /// The body of the answer. All attachments stand in one list, into which the placeholders of each answer point.
     pub fn to_json(&self) -> String {
         let Answers {
-            answers,
+            list: answers,
             bytes,
             truncated,
         } = &self.answers;
@@ -127,10 +127,10 @@ impl Answer {
         }
         out.push_str(",\"args\":[");
         let Payload { args, attachments } = &self.payload;
-        if total == 0 || !packet::has_placeholders(args) {
+        if total == 0 || placeholders::are_below(args, 0) {
             out.push_str(args);
         } else if !attachments.is_empty() {
-            out.push_str(&packet::shift(args, before));
+            out.push_str(&placeholders::shift(args, before));
         }
         // Else a client that sent no bytes wrote something like a placeholder. Among the attachments of others it would be taken
         // for one of theirs, and there is no way to escape it: this answer has no arguments.

@@ -100,7 +100,7 @@ impl Actions<'_> {
             to: to?,
             event: event?,
             payload: payload?,
-            volatile: volatile?,
+            volatile,
         };
         if self.max_emit > 0 && emit.size() > self.max_emit {
             return args?.refuse(
@@ -122,9 +122,11 @@ impl Actions<'_> {
     pub(super) fn disconnect(&self, action: &Object<'_, '_>) -> Option<Action> {
         let reconnect = action.or("reconnect", false, Value::boolean);
         let close = action.or("close", false, Value::boolean);
-        let reason = action.maybe("reason", |reason| reason.text_up_to(MAX_REASON));
+        if let Some(reason) = action.get("reason") {
+            reason.text_up_to(MAX_REASON);
+        }
         let to = self.origin.audience(action, &Reach::EVERYWHERE);
-        let ending = match (reconnect?, close?) {
+        let ending = match (reconnect, close) {
             (false, false) => Ending::Namespace,
             (true, false) => Ending::Transport,
             (false, true) => Ending::Connection,
@@ -133,7 +135,6 @@ impl Actions<'_> {
                 return action.refuse("close", Cause::Invalid, detail);
             }
         };
-        reason?;
         Some(Action::Disconnect { to: to?, ending })
     }
 

@@ -102,7 +102,7 @@ impl<'a> Origin<'a> {
         Some(Audience {
             namespace: place.namespace?,
             to: to?,
-            except: except?,
+            except,
         })
     }
 
@@ -195,18 +195,15 @@ impl Place<'_> {
         let sockets = object.or("sockets", Vec::new(), |sockets| {
             sockets.list(MAX_NAMES, Value::socket)
         });
-        let own = object.maybe("self", |value| {
+        let own = object.get("self").and_then(|value| {
             value.only_true()?;
             own.map_or_else(|detail| value.fault(detail), Some)
         });
-        let mut names = Names {
-            rooms: rooms?,
-            sockets: sockets?,
-        };
+        let mut names = Names { rooms, sockets };
         let implicit = names.rooms.iter().map(Room::as_str);
         names.sockets.extend(implicit.filter_map(SocketId::parse));
-        names.rooms.extend(users?);
-        names.sockets.extend(own?);
+        names.rooms.extend(users);
+        names.sockets.extend(own);
         Some(names)
     }
 

@@ -6,17 +6,17 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use super::packet::{self, PlaceholderError};
 use super::reader::{Object, Value};
+use crate::protocol::socket_io::placeholders::{self, MAX_ATTACHMENTS, PlaceholderError};
 use crate::session::backend::Payload;
 
 /// Attachments of one body at most; a packet may have ten.
-const MAX_ATTACHMENTS: usize = 10_000;
+const MAX_PER_BODY: usize = 10_000;
 
 /// Reads the list of a body, if there is one.
 pub(super) fn attachments(body: &Object<'_, '_>) -> Option<Vec<Bytes>> {
     body.get("attachments").and_then(|list| {
-        list.list(MAX_ATTACHMENTS, |entry| {
+        list.list(MAX_PER_BODY, |entry| {
             let text = entry.text()?;
             match BASE64_STANDARD.decode(text.as_bytes()) {
                 Ok(bytes) => Some(bytes.into()),
@@ -35,14 +35,14 @@ pub(super) fn payload(args: Value<'_, '_>, attachments: Option<&[Bytes]>) -> Opt
             attachments: Vec::new(),
         });
     };
-    match packet::renumber(text, attachments) {
+    match placeholders::renumber(text, attachments) {
         Ok((args, attachments)) => Some(Payload { args, attachments }),
-        Err(PlaceholderError::Absent) => {
-            args.fault("has a placeholder whose 'num' is not an index of 'attachments'")
+        Err(PlaceholderError::Number { .. }) => {
+            args.fault("has a placeholder whose 'num' is no index of 'attachments'")
         }
         Err(PlaceholderError::TooMany) => args.fault(format!(
-            "uses more than {} different attachments, which clients refuse",
-            packet::MAX_ATTACHMENTS
+            "uses more than {MAX_ATTACHMENTS} different attachments; clients refuse such a packet"
         )),
+        Err(PlaceholderError::TooDeep) => args.fault("is nested too deep"),
     }
 }

@@ -56,10 +56,6 @@ fn has_zone(zone: &[u8]) -> bool {
 }
 
 /// For `serialize_with`.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature is serde's"
-)]
 pub(super) fn serialize<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(&format(*time))
 }

@@ -8,7 +8,7 @@ use super::reader::Value;
 use crate::hub::id::{self, NameError, Namespace, Room, SocketId, UserId};
 
 /// Names in one list at most (contract 7).
-pub const MAX_NAMES: usize = 1_000;
+pub(super) const MAX_NAMES: usize = 1_000;
 
 pub(super) const NO_SOCKET_ID: &str =
     "is not a socket id: 20 characters of A-Z, a-z, 0-9, '-' and '_'";

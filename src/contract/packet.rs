@@ -1,93 +1,12 @@
-//! The seam to the packet format: an event and its arguments become a [`Frame`] here and nowhere else in the contract.
+//! [`Emit`]: an event on its way to clients, before it becomes a packet.
 
 use bytes::Bytes;
 
 use crate::hub::action::{Action, Audience};
-use crate::hub::id::Namespace;
-use crate::protocol::frame::Frame;
+use crate::protocol::socket_io::encode;
 use crate::session::backend::Payload;
 
-/// Attachments of one packet; official clients close the connection on one more (protocol 3.1).
-pub(super) const MAX_ATTACHMENTS: usize = 10;
-
-#[derive(Debug)]
-pub(super) enum PlaceholderError {
-    Absent,
-    TooMany,
-}
-
-// Stand-in until the encoders of the packet format are there.
-pub(super) fn renumber(
-    args: &str,
-    attachments: &[Bytes],
-) -> Result<(Box<str>, Vec<Bytes>), PlaceholderError> {
-    const MARK: &str = r#"{"_placeholder":true,"num":"#;
-    let mut out = String::new();
-    let mut used: Vec<usize> = Vec::new();
-    let mut rest = args;
-    while let Some(at) = rest.find(MARK) {
-        let (head, tail) = rest.split_at(at + MARK.len());
-        out.push_str(head);
-        let end = tail.find('}').ok_or(PlaceholderError::Absent)?;
-        let num: usize = tail[..end].parse().map_err(|_| PlaceholderError::Absent)?;
-        if num >= attachments.len() {
-            return Err(PlaceholderError::Absent);
-        }
-        let new = used.iter().position(|n| *n == num).unwrap_or_else(|| {
-            used.push(num);
-            used.len() - 1
-        });
-        out.push_str(&new.to_string());
-        rest = &tail[end..];
-    }
-    out.push_str(rest);
-    if used.len() > MAX_ATTACHMENTS {
-        return Err(PlaceholderError::TooMany);
-    }
-    let attachments = used.into_iter().map(|n| attachments[n].clone()).collect();
-    Ok((out.into(), attachments))
-}
-
-pub(super) fn has_placeholders(args: &str) -> bool {
-    args.contains("_placeholder")
-}
-
-pub(super) fn shift(args: &str, by: usize) -> String {
-    const MARK: &str = r#"{"_placeholder":true,"num":"#;
-    let mut out = String::new();
-    let mut rest = args;
-    while let Some(at) = rest.find(MARK) {
-        let (head, tail) = rest.split_at(at + MARK.len());
-        out.push_str(head);
-        let end = tail.find('}').expect("stand-in");
-        out.push_str(&(tail[..end].parse::<usize>().expect("stand-in") + by).to_string());
-        rest = &tail[end..];
-    }
-    out + rest
-}
-
-fn frame(namespace: &Namespace, event: &str, payload: Payload, id: Option<u64>) -> Frame {
-    let count = payload.attachments.len();
-    let mut text = String::from(if count == 0 { "42" } else { "45" });
-    if count > 0 {
-        text.push_str(&format!("{count}-"));
-    }
-    if namespace.as_str() != "/" {
-        text.push_str(&format!("{namespace},"));
-    }
-    if let Some(id) = id {
-        text.push_str(&id.to_string());
-    }
-    text.push_str(&format!("[{}", serde_json::json!(event)));
-    if !payload.args.is_empty() {
-        text.push(',');
-        text.push_str(&payload.args);
-    }
-    text.push(']');
-    Frame::new(text.into(), payload.attachments)
-}
-
-/// An event on its way to clients, complete and within the limits, but not encoded yet: an acknowledgement has its number only
+/// An event for clients, valid and within the limits, but not encoded yet: what asks for acknowledgements has its number only
 /// once a place is taken for it.
 #[derive(Clone, Debug)]
 pub struct Emit {
@@ -102,16 +21,26 @@ pub struct Emit {
 }
 
 impl Emit {
-    /// Encodes the packet, once for all recipients. With `ack` they are asked to acknowledge it under this number.
+    /// Encodes the packet, once for all recipients. With a number they are asked to acknowledge it.
     pub fn into_action(self, ack: Option<u64>) -> Action {
+        let Self {
+            to,
+            event,
+            payload,
+            volatile,
+        } = self;
+        let namespace = to.namespace.as_str();
+        let frame = encode::event(namespace, &event, &payload.args, ack, &payload.attachments);
         Action::Emit {
-            frame: frame(&self.to.namespace, &self.event, self.payload, ack),
-            to: self.to,
-            volatile: self.volatile,
+            to,
+            frame,
+            volatile,
         }
     }
 
-    /// Bytes of text and attachments as a client gets them, without the number of an acknowledgement.
+    /// Bytes of the packet as a client gets it, text and attachments, without the number of an acknowledgement.
+    ///
+    /// Counted rather than taken from the packet, so that nothing is encoded which is then too large.
     pub fn size(&self) -> usize {
         let Payload { args, attachments } = &self.payload;
         let count = match attachments.len() {
@@ -122,12 +51,50 @@ impl Emit {
             "/" => 0,
             namespace => namespace.len() + ",".len(),
         };
-        let event = serde_json::to_string(&self.event).map_or(0, |text| text.len());
+        let event = serde_json::Value::from(&*self.event).to_string();
         let args = match args.len() {
             0 => 0,
-            len => len + ",".len(),
+            len => ",".len() + len,
         };
-        let bytes: usize = attachments.iter().map(Bytes::len).sum();
-        "42".len() + count + namespace + "[".len() + event + args + "]".len() + bytes
+        let text = "42".len() + count + namespace + "[".len() + event.len() + args + "]".len();
+        text + attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::id::{Namespace, NodeTag, ShardId, SocketId};
+    use crate::protocol::frame::{self, Payload as Part};
+
+    #[test]
+    fn the_size_is_what_a_client_gets() {
+        let shard = ShardId::new(0).expect("below the limit");
+        let socket = SocketId::random(NodeTag::random(), shard);
+        for (namespace, event, args, attachments) in [
+            ("/", "e", "", 0),
+            ("/", "q\"uote\u{1}é", "1,[2]", 0),
+            ("/chat", "e", r#"{"_placeholder":true,"num":0}"#, 1),
+            ("/a", "e", "", 10),
+        ] {
+            let namespace = Namespace::new(namespace).expect("a valid name");
+            let emit = Emit {
+                to: Audience::socket(namespace, socket),
+                event: event.into(),
+                payload: Payload {
+                    args: args.into(),
+                    attachments: vec![Bytes::from_static(b"abc"); attachments],
+                },
+                volatile: false,
+            };
+            let size = emit.size();
+            let Action::Emit { frame, .. } = emit.into_action(None) else {
+                panic!("an emit");
+            };
+            let parts = frame.parts().iter().map(|part| match frame::payload(part) {
+                Part::Text(bytes) | Part::Binary(bytes) => bytes.len(),
+            });
+            assert_eq!(size, parts.sum::<usize>());
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use percent_encoding::percent_decode_str;
 use serde::{Serialize, Serializer};
 
@@ -27,7 +27,7 @@ const MAX_CURSOR: usize = 400;
 /// Base64 for URLs which takes every text of the right characters and length: a cursor means a place, whoever made it up.
 const CURSOR: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
-    GeneralPurposeConfig::from_config(NO_PAD).with_decode_allow_trailing_bits(true),
+    NO_PAD.with_decode_allow_trailing_bits(true),
 );
 
 /// Which part of a list is asked for.
@@ -112,7 +112,7 @@ pub struct SocketsQuery {
 pub fn namespaces(query: &str) -> Result<Paging, Problem> {
     let parameters = Parameters::parse(query, &["cursor", "limit"]);
     let paging = parameters.paging();
-    parameters.settle(paging)
+    parameters.settle(Some(paging))
 }
 
 /// Reads the query of `GET /v1/rooms`.
@@ -124,13 +124,11 @@ pub fn rooms(query: &str, namespaces: &dyn Namespaces) -> Result<RoomsQuery, Pro
         _ => Room::new(prefix).map(|room| room.as_str().into()),
     });
     let paging = parameters.paging();
-    let query = (|| {
-        Some(RoomsQuery {
-            namespace: namespace?,
-            prefix: prefix?.unwrap_or_default(),
-            paging: paging?,
-        })
-    })();
+    let query = namespace.map(|namespace| RoomsQuery {
+        namespace,
+        prefix: prefix.unwrap_or_default(),
+        paging,
+    });
     parameters.settle(query)
 }
 
@@ -157,16 +155,14 @@ pub fn sockets(query: &str, namespaces: &dyn Namespaces) -> Result<SocketsQuery,
         _ => Err("can only be 'handshake'".into()),
     });
     let paging = parameters.paging();
-    let query = (|| {
-        Some(SocketsQuery {
-            namespace: namespace?,
-            room: room?,
-            user: user?,
-            id: id?,
-            handshake: handshake?.is_some(),
-            paging: paging?,
-        })
-    })();
+    let query = namespace.map(|namespace| SocketsQuery {
+        namespace,
+        room,
+        user,
+        id,
+        handshake: handshake.is_some(),
+        paging,
+    });
     parameters.settle(query)
 }
 
@@ -211,13 +207,13 @@ impl<'q> Parameters<'q> {
         pairs.find(|(other, _)| *other == name).map(|(_, v)| &**v)
     }
 
-    /// A parameter, `None` inside where it is absent.
+    /// A parameter as read, if it is there and valid.
     fn convert<T>(
         &self,
         name: &'static str,
         read: impl FnOnce(&str) -> Result<T, Cow<'static, str>>,
-    ) -> Option<Option<T>> {
-        match self.get(name).map(read).transpose() {
+    ) -> Option<T> {
+        match read(self.get(name)?) {
             Ok(value) => Some(value),
             Err(detail) => {
                 self.faults.add_parameter(name, Cause::Invalid, detail);
@@ -230,15 +226,17 @@ impl<'q> Parameters<'q> {
         &self,
         name: &'static str,
         read: impl FnOnce(&str) -> Result<T, NameError>,
-    ) -> Option<Option<T>> {
+    ) -> Option<T> {
         self.convert(name, |text| {
             read(text).map_err(|error| names::describe(error, text).into())
         })
     }
 
     fn namespace(&self, namespaces: &dyn Namespaces) -> Option<Namespace> {
-        let namespace = self.read("namespace", Namespace::new)?;
-        let namespace = namespace.unwrap_or_else(names::root);
+        let namespace = match self.get("namespace") {
+            Some(_) => self.read("namespace", Namespace::new)?,
+            None => names::root(),
+        };
         match namespaces.user_room(&namespace) {
             Ok(_) => Some(namespace),
             Err(closed) => {
@@ -249,7 +247,7 @@ impl<'q> Parameters<'q> {
         }
     }
 
-    fn paging(&self) -> Option<Paging> {
+    fn paging(&self) -> Paging {
         let limit = self.convert("limit", |text| match text.parse() {
             Ok(limit @ 1..=MAX_LIMIT) if !text.starts_with('+') => Ok(limit),
             _ => Err(format!("must be a whole number from 1 to {MAX_LIMIT}").into()),
@@ -257,10 +255,10 @@ impl<'q> Parameters<'q> {
         let after = self.convert("cursor", |text| {
             Cursor::parse(text).ok_or("is not a cursor of an earlier answer".into())
         });
-        Some(Paging {
-            limit: limit?.unwrap_or(DEFAULT_LIMIT),
-            after: after?,
-        })
+        Paging {
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            after,
+        }
     }
 
     fn settle<T>(self, value: Option<T>) -> Result<T, Problem> {

@@ -1,14 +1,16 @@
 //! [`Value`] and [`Object`]: how everything that a backend writes is read, replies, actions and REST bodies alike.
 //!
 //! A value is raw JSON text together with the way to it. A read either gives what was asked for or notes a [`Fault`] at that
-//! place and gives `None`; the caller goes on with the next field, and only in the end asks whether all is there:
+//! place and gives `None`; the caller goes on with the next field. Whether there were faults decides in the end what becomes of
+//! the whole ([`Faults::settle`]), so that nobody has to tell an absent field from a faulty one:
 //!
 //! ```text
 //! let object = value.object()?;
 //! object.only(&FIELDS);                                         // unknown, doubled and future fields are faults
 //! let rooms = object.required("rooms").and_then(Value::rooms);
+//! let max = object.get("max").and_then(Value::count);
 //! let report = object.or("report", false, Value::boolean);
-//! Some(Join { rooms: rooms?, report: report? })
+//! Some(Join { rooms: rooms?, max, report })
 //! ```
 //!
 //! # Why
@@ -27,9 +29,10 @@ use serde_json::value::RawValue;
 
 use super::fault::{Cause, Faults, Path};
 use crate::hub::action::Change;
+use crate::protocol::socket_io::json;
 
 /// Deepest nesting of a body: objects and lists around each other.
-pub const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Fields that an object may have at most before it is refused as a whole; no object of the contract comes near.
 const MAX_FIELDS: usize = 32;
@@ -52,17 +55,18 @@ impl<'j, 'p> Value<'j, 'p> {
             faults.add(&Path::Root, Cause::Malformed, detail);
             None
         };
-        if is_too_deep(body) {
+        let raw: &RawValue = match serde_json::from_slice(body) {
+            Ok(raw) => raw,
+            Err(error) => return malformed(format!("is not valid JSON: {error}")),
+        };
+        if !json::nested_within(raw.get(), MAX_DEPTH) {
             return malformed(format!("is nested deeper than {MAX_DEPTH} levels"));
         }
-        match serde_json::from_slice(body) {
-            Ok(raw) => Some(Self {
-                raw,
-                path: Path::Root,
-                faults,
-            }),
-            Err(error) => malformed(format!("is not valid JSON: {error}")),
-        }
+        Some(Self {
+            raw,
+            path: Path::Root,
+            faults,
+        })
     }
 
     /// The same value, but what is wrong in it is noted apart.
@@ -133,11 +137,7 @@ impl<'j, 'p> Value<'j, 'p> {
 
     /// The text of a list without its brackets and the white space inside them, as it came.
     pub(super) fn elements(self) -> Option<&'j str> {
-        let inner = self.raw().strip_prefix('[');
-        match inner.and_then(|inner| inner.strip_suffix(']')) {
-            Some(inner) => Some(inner.trim_matches([' ', '\t', '\n', '\r'])),
-            None => self.fault("must be a list"),
-        }
+        json::elements(self.raw()).or_else(|| self.fault("must be a list"))
     }
 
     /// A list of at most `max` entries, each read alike; all of them are read, also after a fault.
@@ -295,23 +295,14 @@ impl<'j> Object<'j, '_> {
         self.members.len()
     }
 
-    /// The field as read, or the default where it is absent.
+    /// The field as read, or the default where it is absent or faulty.
     pub(super) fn or<'s, T>(
         &'s self,
         name: &'static str,
         default: T,
         read: impl FnOnce(Value<'j, 's>) -> Option<T>,
-    ) -> Option<T> {
-        self.get(name).map_or(Some(default), read)
-    }
-
-    /// The field as read, if it is there.
-    pub(super) fn maybe<'s, T>(
-        &'s self,
-        name: &'static str,
-        read: impl FnOnce(Value<'j, 's>) -> Option<T>,
-    ) -> Option<Option<T>> {
-        self.or(name, None, |value| read(value).map(Some))
+    ) -> T {
+        self.get(name).and_then(read).unwrap_or(default)
     }
 
     /// A field that keeps by being absent, clears by `null` and else replaces.
@@ -319,7 +310,7 @@ impl<'j> Object<'j, '_> {
         &'s self,
         name: &'static str,
         read: impl FnOnce(Value<'j, 's>) -> Option<T>,
-    ) -> Option<Change<T>> {
+    ) -> Change<T> {
         self.or(name, Change::Keep, |value| value.change(read))
     }
 }
@@ -350,26 +341,6 @@ pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
         None if known.is_empty() => format!("unknown {what}; there are none here"),
         None => format!("unknown {what}; known here: {}", known.join(", ")),
     }
-}
-
-/// Counts brackets outside strings. What is not JSON may be counted wrongly, and is refused by the parser anyway.
-fn is_too_deep(body: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return true;
-        }
-    }
-    false
 }
 
 /// A string, borrowed where it holds no escapes.

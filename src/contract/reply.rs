@@ -168,8 +168,8 @@ fn connect(body: Value<'_, '_>, context: &ReplyContext<'_>) -> Option<Parsed> {
         let rooms = value.rooms()?;
         check_count(value, &rooms, &reply.user, context)?;
         Some(rooms)
-    })?;
-    body.or("cache_ttl", (), cache_ttl)?;
+    });
+    body.or("cache_ttl", (), cache_ttl);
     reply.steps = steps(&body, None, context)?;
     reply.steps.retain(|step| matches!(step, Step::Action(_)));
     Some(reply.into())
@@ -194,9 +194,9 @@ fn facts(body: &Object<'_, '_>, after: Option<SystemTime>) -> Reply {
         Some(at)
     });
     Reply {
-        user: user.unwrap_or_default(),
-        state: state.unwrap_or_default(),
-        expires_at: expires_at.unwrap_or_default(),
+        user,
+        state,
+        expires_at,
         ..Reply::default()
     }
 }
@@ -233,7 +233,7 @@ fn steps(
     if let Some(payload) = first {
         steps.push(Step::Ack(payload?));
     }
-    steps.append(&mut rest?);
+    steps.extend(rest);
     Some(steps)
 }
 

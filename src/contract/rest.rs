@@ -112,11 +112,11 @@ pub fn emit(body: &[u8], context: &RestContext<'_>) -> Result<EmitRequest, Probl
         }
         .emit(&body);
         let report = body.or("report", false, Value::boolean);
-        let ack = body.maybe("ack", ack);
+        let ack = body.get("ack").and_then(ack);
         Some(EmitRequest {
             emit: emit?,
-            report: report?,
-            ack: ack?,
+            report,
+            ack,
         })
     })
 }
@@ -139,7 +139,9 @@ pub fn leave(body: &[u8], context: &RestContext<'_>) -> Result<ActionRequest, Pr
 
 /// Reads the body of `POST /v1/disconnect`.
 pub fn disconnect(body: &[u8], context: &RestContext<'_>) -> Result<ActionRequest, Problem> {
-    single(body, &DISCONNECT, context, Actions::disconnect)
+    single(body, &DISCONNECT, context, |actions, body| {
+        actions.disconnect(body)
+    })
 }
 
 /// Reads the body of `POST /v1/actions`. It is refused as a whole only where it is no list of actions.
@@ -151,7 +153,6 @@ pub fn actions(body: &[u8], context: &RestContext<'_>) -> Result<ActionsRequest,
         let attachments = binary::attachments(&body);
         let stop_on_error = body.or("stop_on_error", false, Value::boolean);
         let list = body.required("actions")?;
-        let namespace = namespace?;
         let actions = Actions {
             origin: context.origin(&namespace),
             attachments: attachments.as_deref(),
@@ -168,7 +169,7 @@ pub fn actions(body: &[u8], context: &RestContext<'_>) -> Result<ActionsRequest,
         });
         Some(ActionsRequest {
             actions: actions?,
-            stop_on_error: stop_on_error?,
+            stop_on_error,
         })
     })
 }
@@ -202,7 +203,7 @@ fn single(
         let report = body.or("report", false, Value::boolean);
         Some(ActionRequest {
             action: action?,
-            report: report?,
+            report,
         })
     })
 }
@@ -219,11 +220,11 @@ fn ack(value: Value<'_, '_>) -> Option<AckRequest> {
     let timeout = object.or("timeout_ms", DEFAULT_ACK_TIMEOUT, |value| {
         value.integer(1..=MAX_ACK_TIMEOUT)
     });
-    let max = object.maybe("max", |value| value.integer(1..=MAX_ACKS));
+    let max = object.get("max").and_then(|max| max.integer(1..=MAX_ACKS));
     let first = object.or("first", false, Value::boolean);
-    let enough = if first? { Some(1) } else { max? };
+    let enough = if first { Some(1) } else { max };
     Some(AckRequest {
-        timeout: Duration::from_millis(timeout?.into()),
+        timeout: Duration::from_millis(timeout.into()),
         enough: enough.map(|enough| enough as usize),
     })
 }
