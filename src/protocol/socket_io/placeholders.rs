@@ -79,8 +79,15 @@ pub fn renumber(
     Ok((replace_numbers(args, edits), attachments))
 }
 
-/// Whether every placeholder has a number below the count.
-pub(super) fn are_below(args: &str, count: usize) -> bool {
+/// The same arguments for a larger list, in which `by` others come before their attachments. All other text is copied byte by byte.
+pub fn shift(args: &str, by: usize) -> Box<str> {
+    let numbers = Scanner::new(args).filter_map(|found| found.number(args, usize::MAX));
+    let edits = numbers.map(|(range, old)| (range, old.saturating_add(by)));
+    replace_numbers(args, edits.collect())
+}
+
+/// Whether every placeholder has a number below the count; below 0 means that there is none.
+pub fn are_below(args: &str, count: usize) -> bool {
     Scanner::new(args).all(|placeholder| placeholder.number(args, count).is_some())
 }
 

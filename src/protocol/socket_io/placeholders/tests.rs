@@ -242,3 +242,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn shifting_changes_the_numbers_of_placeholders_and_nothing_else() {
+    let args = r#"1, {"num":9,"_placeholder":true} ,{"_placeholder":false,"num":0},{"a":[{"_placeholder":true,"num":0}]}"#;
+    assert_eq!(
+        &*shift(args, 3),
+        r#"1, {"num":12,"_placeholder":true} ,{"_placeholder":false,"num":0},{"a":[{"_placeholder":true,"num":3}]}"#
+    );
+    assert_eq!(
+        &*shift(r#"{"_placeholder":true,"num":-1}"#, 3),
+        r#"{"_placeholder":true,"num":-1}"#
+    );
+    assert!(!are_below(args, 0));
+    assert!(are_below(r#"{"_placeholder":false,"num":0}"#, 0));
+}
