@@ -1,3 +1,8 @@
 //! The integration tests: one binary, one file per promise.
 
+mod corpus;
 mod parser_verdicts;
+#[path = "../fuzz/properties/lib.rs"]
+#[expect(unreachable_pub, reason = "the fuzz targets use it as a library")]
+mod properties;
+mod websocket;

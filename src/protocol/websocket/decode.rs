@@ -24,6 +24,18 @@ pub struct Decoder {
 impl Decoder {
     /// Takes bytes that were just read (or none: to go on with what was left), for [`Received::next_message`] to decode.
     ///
+    /// ```
+    /// # use sockgate::protocol::websocket::{CloseError, Decoder, Limits, Message};
+    /// let limits = Limits { message: 1_000_000, fragments: 1024, control_rate: 10 };
+    /// let mut decoder = Decoder::default();
+    /// let mut read = *b"\x81\x82\0\0\0\0hi\x89\x80\0\0\0\0\x81";
+    /// let mut received = decoder.receive(&mut read, &limits, std::time::Instant::now());
+    /// assert_eq!(received.next_message()?, Some(Message::Text("hi".into())));
+    /// assert_eq!(received.next_message()?, Some(Message::Ping(b"")));
+    /// assert_eq!(received.next_message()?, None);
+    /// # Ok::<_, CloseError>(())
+    /// ```
+    ///
     /// The bytes are unmasked in place and messages are borrowed from them, so the buffer can belong to the thread: what has to
     /// outlast it is copied out when the [`Received`] is dropped. `now` may be the time at which the thread's turn began.
     ///
@@ -100,7 +112,6 @@ impl Received<'_> {
 
     /// The next whole frame; `None`: its beginning, if there is any, has been kept.
     fn next_frame(&mut self) -> Result<Option<Frame>, CloseError> {
-        self.decoder.kept.release();
         loop {
             let place = if self.decoder.kept.is_empty() {
                 Place::Received
