@@ -324,7 +324,9 @@ impl Shared {
     }
 
     fn routes(&self) -> Routes {
-        Routes::new(&self.config.namespaces, &mut |_, _, _| unreachable!("no upstream yet"))
+        Routes::new(&self.config.namespaces, &mut |_, _, _| {
+            unreachable!("no upstream yet")
+        })
     }
 }
 

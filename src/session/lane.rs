@@ -145,7 +145,7 @@ impl Lane {
             .min(own);
         // An end and a CONNECT wait for everything before them, edge rules included.
         let alone = !matches!(next, Item::Event(..));
-        !(alone && !self.started.is_empty()) && (calls == 0 || calls < least)
+        (!alone || self.started.is_empty()) && (calls == 0 || calls < least)
     }
 
     /// The next item, if it may start beside those under way.

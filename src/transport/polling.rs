@@ -178,7 +178,7 @@ async fn feed(session: &Rc<Session>, settings: &Settings, body: &[u8]) {
     session.seen(body.len());
     for packet in engine_io::decode_payload(body, settings.packets_per_payload) {
         if let Ok(packet) = packet {
-            receive(session, packet)
+            receive(session, packet);
         } else {
             session.shard.traffic.parse_errors.increment("eio");
             session.close(Reason::ParseError, Initiator::Gateway);
