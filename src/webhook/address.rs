@@ -1,0 +1,124 @@
+//! Addresses that no backend can have: link-local ones, where clouds answer with a machine's credentials (contract 8).
+//!
+//! Private ranges are allowed, since backends live there. Names are checked after they were resolved, on each new connection, so a
+//! name that changes its address later gains nothing.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// Metadata services outside of the link-local ranges: Azure, Alibaba.
+const METADATA_V4: [Ipv4Addr; 2] = [
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(100, 100, 100, 200),
+];
+
+/// Metadata services outside of the link-local ranges: AWS, Google.
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
+
+/// Whether a connection to the address is refused.
+pub fn is_forbidden(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
+        IpAddr::V6(v6) => {
+            v6.is_unicast_link_local()
+                || METADATA_V6.contains(&v6)
+                || embedded(v6).is_some_and(|v4| is_forbidden(v4.into()))
+        }
+    }
+}
+
+/// The IPv4 address that an IPv6 one stands for: mapped, compatible, or behind NAT64.
+fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    v6.to_ipv4().or_else(|| match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => None,
+    })
+}
+
+/// A name has forbidden addresses only.
+#[derive(Debug, thiserror::Error)]
+#[error("link-local and metadata addresses are refused")]
+pub struct Forbidden;
+
+/// The system's resolver without the forbidden addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // The port is filled in by who asks.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(allowed(found)?.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn allowed(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Forbidden> {
+    let (forbidden, allowed): (Vec<_>, Vec<_>) =
+        found.partition(|address| is_forbidden(address.ip()));
+    if allowed.is_empty() && !forbidden.is_empty() {
+        return Err(Forbidden);
+    }
+    Ok(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_local_and_metadata_addresses_are_forbidden_in_every_dress() {
+        for text in [
+            "169.254.169.254",
+            "169.254.0.1",
+            "168.63.129.16",
+            "100.100.100.200",
+            "fe80::1",
+            "febf::1",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "64:ff9b::169.254.169.254",
+        ] {
+            assert!(is_forbidden(text.parse().expect("an address")), "{text}");
+        }
+    }
+
+    #[test]
+    fn private_and_public_addresses_are_allowed() {
+        for text in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "203.0.113.7",
+            "::1",
+            "fd00::1",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::10.0.0.1",
+        ] {
+            assert!(!is_forbidden(text.parse().expect("an address")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_keeps_its_allowed_addresses_only() {
+        let address = |text: &str| SocketAddr::new(text.parse().expect("an address"), 0);
+        let (good, bad) = (address("10.0.0.1"), address("169.254.169.254"));
+        assert_eq!(
+            allowed([bad, good].into_iter()).expect("one is left"),
+            [good]
+        );
+        assert!(allowed([bad].into_iter()).is_err());
+        assert_eq!(allowed([].into_iter()).expect("nothing was found"), []);
+    }
+}
