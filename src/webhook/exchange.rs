@@ -40,12 +40,14 @@ pub async fn exchange(
     if !response.status().is_success() {
         return Outcome::Status(refusal(response, reading, deadline).await);
     }
+    let code = response.status().as_u16();
     let Some(limit) = reading.reply else {
-        return Outcome::Success(Bytes::new());
+        let body = Bytes::new();
+        return Outcome::Success { code, body };
     };
     match timeout_at(deadline, read(response, limit)).await {
         Err(_) => Outcome::Timeout,
-        Ok(Ok(body)) => Outcome::Success(body),
+        Ok(Ok(body)) => Outcome::Success { code, body },
         Ok(Err(Unread::TooLarge)) => Outcome::TooLarge,
         Ok(Err(Unread::Cut(error))) => Outcome::cut(&error),
     }

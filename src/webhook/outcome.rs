@@ -1,6 +1,7 @@
 //! What came of one attempt, told apart by what may be done next.
 
 use std::error::Error as _;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -13,8 +14,13 @@ const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 /// The end of an attempt.
 #[derive(Debug)]
 pub enum Outcome {
-    /// A 2xx; the body is empty where nobody asked for it.
-    Success(Bytes),
+    /// A 2xx.
+    Success {
+        /// The status.
+        code: u16,
+        /// The body; empty where nobody asked for it.
+        body: Bytes,
+    },
     /// A 2xx with a body above `max_reply`.
     TooLarge,
     /// Another status.
@@ -72,7 +78,7 @@ impl Outcome {
     /// What counts against the upstream; a 4xx does not, the backend is alive and has decided.
     pub fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Success(_) => None,
+            Self::Success { .. } => None,
             Self::TooLarge => Some(Fault::BadReply),
             Self::Status(refusal) if refusal.is_client_error() => None,
             Self::Status(refusal) => Some(Fault::Status(refusal.code)),
@@ -87,6 +93,20 @@ impl Outcome {
         match self {
             Self::Status(refusal) => refusal.retry_after,
             _ => None,
+        }
+    }
+}
+
+/// The status or its stand-in, for the log.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Success { code, .. } => code.fmt(f),
+            Self::TooLarge => f.write_str("too large"),
+            Self::Status(refusal) => refusal.code.fmt(f),
+            Self::Timeout => f.write_str("timeout"),
+            Self::NotSent(_) => f.write_str("not sent"),
+            Self::Broken { .. } => f.write_str("broken"),
         }
     }
 }
@@ -159,6 +179,13 @@ mod tests {
         }
     }
 
+    fn success() -> Outcome {
+        Outcome::Success {
+            code: 204,
+            body: Bytes::new(),
+        }
+    }
+
     #[test]
     fn a_4xx_is_no_fault_of_the_upstream() {
         let status = |code| {
@@ -174,7 +201,7 @@ mod tests {
         for code in [101, 301, 304, 500, 503, 599] {
             assert_eq!(status(code).fault(), Some(Fault::Status(code)));
         }
-        assert_eq!(Outcome::Success(Bytes::new()).fault(), None);
+        assert_eq!(success().fault(), None);
         assert_eq!(Outcome::TooLarge.fault(), Some(Fault::BadReply));
     }
 }

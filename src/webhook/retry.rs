@@ -64,7 +64,7 @@ pub fn event(
         })
         | Outcome::Timeout
         | Outcome::Broken { .. } => idempotent,
-        Outcome::Success(_) | Outcome::TooLarge | Outcome::Status(_) => false,
+        Outcome::Success { .. } | Outcome::TooLarge | Outcome::Status(_) => false,
     };
     let (shortest, spread) = EVENT_WAIT;
     let wait = (shortest + spread.mul_f64(chance)).max(outcome.retry_after().unwrap_or_default());
@@ -110,7 +110,7 @@ pub enum Fate {
 /// What becomes of a notice after an attempt. Replies are not read, so an invalid one does not matter.
 pub fn notice(outcome: &Outcome) -> Fate {
     match outcome {
-        Outcome::Success(_) | Outcome::TooLarge => Fate::Delivered,
+        Outcome::Success { .. } | Outcome::TooLarge => Fate::Delivered,
         Outcome::Status(refusal)
             if refusal.is_client_error()
                 && !matches!(refusal.code, 401 | 403 | 408 | 425 | 429) =>
@@ -135,6 +135,13 @@ mod tests {
             retry_after: retry_after.map(Duration::from_secs),
             body: Bytes::new(),
         })
+    }
+
+    fn success() -> Outcome {
+        Outcome::Success {
+            code: 200,
+            body: Bytes::new(),
+        }
     }
 
     fn not_sent() -> Outcome {
@@ -170,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_decided_or_hopeless_is_never_repeated() {
-        let mut outcomes = vec![Outcome::Success(Bytes::new()), Outcome::TooLarge];
+        let mut outcomes = vec![success(), Outcome::TooLarge];
         outcomes.extend(
             [
                 101, 301, 304, 400, 401, 403, 404, 408, 409, 422, 425, 429, 501, 505,
@@ -265,7 +272,7 @@ mod tests {
 
     #[test]
     fn notices_follow_their_own_table() {
-        assert_eq!(notice(&Outcome::Success(Bytes::new())), Fate::Delivered);
+        assert_eq!(notice(&success()), Fate::Delivered);
         assert_eq!(notice(&Outcome::TooLarge), Fate::Delivered);
         for code in [400, 404, 409, 410, 422] {
             assert_eq!(notice(&status(code, None)), Fate::Dropped(code));

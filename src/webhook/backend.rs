@@ -1,0 +1,277 @@
+//! The [`Backend`] over HTTP: asks questions within their time, and hands notices over.
+//!
+//! An event ends with its route's deadline, which runs from the start of the call. A CONNECT is asked again until it is decided or
+//! its `hold` is over. Both go through the upstream's gate for each attempt and hold nothing of it while they wait for the next one.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use crate::session::backend::{Backend, BackendError, Call, CallKind, ConnectInfo, Reject, Reply};
+
+use super::counters::{Code, Counters, RouteCounters};
+use super::gate::{Class, Gate, Pass, Refused};
+use super::health::Fault;
+use super::log_limit::LogLimit;
+use super::outcome::{Outcome, Refusal};
+use super::request::{Kind, Message};
+use super::retry;
+use super::upstream::{Delivery, Endpoint};
+
+/// The public JSON, as far as webhooks need it.
+pub trait Codec {
+    /// The body of a call.
+    fn body(&self, call: &Call) -> Bytes;
+    /// Reads the body of a 2xx. The error is text for the log, with the place in the body and nothing of its content.
+    fn reply(&self, call: &Call, body: &Bytes) -> Result<Reply, String>;
+    /// Reads the body of a 4xx, if it is a rejection.
+    fn reject(&self, status: u16, body: &Bytes) -> Option<Reject>;
+    /// The id of a call.
+    fn id(&self, call: &Call) -> ulid::Ulid;
+}
+
+/// A route to an upstream, shared by all shards.
+#[derive(Debug)]
+pub struct Route {
+    name: Box<str>,
+    /// Time for an answer.
+    deadline: Duration,
+    idempotent: bool,
+    /// Headers of the client that are sent as real ones with `connect`; lower case.
+    pass: Vec<Box<str>>,
+    pub(super) counters: RouteCounters,
+    told: LogLimit,
+}
+
+impl Route {
+    /// A route as configured.
+    pub fn new(
+        name: &str,
+        deadline: Duration,
+        idempotent: bool,
+        pass: Vec<Box<str>>,
+        counters: &Counters,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            deadline,
+            idempotent,
+            pass,
+            counters: counters.route(name),
+            told: LogLimit::default(),
+        }
+    }
+
+    fn tell_bad_reply(&self, cause: &str) {
+        if self.told.allows(&cause, std::time::Instant::now()) {
+            tracing::warn!(route = &*self.name, cause, "bad reply");
+        }
+    }
+
+    pub(super) fn tell_refused_notice(&self, status: u16) {
+        if self.told.allows(&status, std::time::Instant::now()) {
+            tracing::warn!(route = &*self.name, status, "notice refused");
+        }
+    }
+}
+
+/// A [`Backend`] for one route on one shard.
+pub struct Webhook {
+    endpoint: Rc<Endpoint>,
+    route: Arc<Route>,
+    codec: Rc<dyn Codec>,
+}
+
+impl Webhook {
+    /// Puts the parts together; endpoint and codec may be shared by the routes of a shard.
+    pub fn new(endpoint: Rc<Endpoint>, route: Arc<Route>, codec: Rc<dyn Codec>) -> Self {
+        Self {
+            endpoint,
+            route,
+            codec,
+        }
+    }
+
+    fn gate(&self) -> &Gate {
+        self.endpoint.upstream().gate()
+    }
+
+    fn message(&self, kind: Kind, call: &Call) -> Message {
+        Message::new(kind, self.codec.id(call), self.codec.body(call))
+    }
+
+    /// Asks about an event until there is an outcome that asking again would not change.
+    async fn event(&self, call: &Call, name: &str) -> Result<Reply, BackendError> {
+        let deadline = Instant::now() + self.route.deadline;
+        let message = self.message(Kind::Event, call);
+        let mut delivery = Delivery::new(&message, &self.route.counters, name, 0);
+        let mut retries = 0;
+        let mut error = BackendError::Unavailable { retry_after: None };
+        loop {
+            let Some(pass) = self.enter_until(deadline).await else {
+                return Err(error);
+            };
+            let outcome = self.endpoint.send(&mut delivery, deadline).await;
+            if let Outcome::Success { body, .. } = outcome {
+                return self.understand(pass, call, &body);
+            }
+            pass.record(outcome.fault().map_or(Ok(()), Err));
+            error = retry::event_error(&outcome);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let idempotent = self.route.idempotent;
+            match retry::event(&outcome, idempotent, retries, left, rand::random()) {
+                None => return Err(error),
+                Some(wait) => sleep(wait).await,
+            }
+            retries += 1;
+        }
+    }
+
+    /// An event's way to an attempt; `None` if the breaker is open or the time is over.
+    async fn enter_until(&self, deadline: Instant) -> Option<Pass<'_>> {
+        let code = match timeout_at(deadline, self.gate().enter(Class::Event)).await {
+            Ok(Ok(pass)) => return Some(pass),
+            Ok(Err(Refused::Open)) => Code::Breaker,
+            Ok(Err(Refused::Full)) | Err(_) => Code::Shed,
+        };
+        self.route.counters.count(code);
+        None
+    }
+
+    /// Asks about a CONNECT until it is decided or the client's patience is over.
+    async fn connect(
+        &self,
+        call: &Call,
+        info: &ConnectInfo,
+        hold: Duration,
+    ) -> Result<Reply, BackendError> {
+        let end = Instant::now() + hold;
+        let headers = info.headers.iter().map(|(name, value)| (&**name, &**value));
+        let message = self
+            .message(Kind::Connect, call)
+            .pass(&self.route.pass, headers);
+        let mut delivery = Delivery::new(&message, &self.route.counters, "", 0);
+        let mut failures = 0;
+        let mut error = BackendError::Unavailable { retry_after: None };
+        loop {
+            let mut at_least = None;
+            match timeout_at(end, self.gate().enter(Class::Connect)).await {
+                Err(_) => return Err(error),
+                // Nobody is there to be let in.
+                Ok(_) if call.abandoned.get() => return Err(error),
+                Ok(Err(_)) => self.route.counters.count(Code::Shed),
+                Ok(Ok(pass)) => {
+                    let until = end.min(Instant::now() + self.route.deadline);
+                    let outcome = self.endpoint.send(&mut delivery, until).await;
+                    match self.decide(pass, call, &outcome) {
+                        Ok(reply) => return Ok(reply),
+                        Err(undecided) => error = undecided,
+                    }
+                    at_least = outcome.retry_after();
+                }
+            }
+            failures += 1;
+            let pace = self.endpoint.upstream().pace().connect;
+            let next = Instant::now() + pace.wait(failures, rand::random(), at_least);
+            sleep_until(next.min(end)).await;
+            if next >= end || call.abandoned.get() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// What an attempt says about a CONNECT. The error is for the case that it was the last one.
+    fn decide(
+        &self,
+        pass: Pass<'_>,
+        call: &Call,
+        outcome: &Outcome,
+    ) -> Result<Reply, BackendError> {
+        if let Outcome::Success { body, .. } = outcome {
+            return self.understand(pass, call, body);
+        }
+        pass.record(outcome.fault().map_or(Ok(()), Err));
+        let reject = match outcome {
+            Outcome::Status(refusal) if refusal.is_client_error() => self.rejection(refusal),
+            _ => None,
+        };
+        match reject {
+            None => Err(retry::connect_error(outcome)),
+            reject => Ok(Reply {
+                reject,
+                ..Reply::default()
+            }),
+        }
+    }
+
+    /// A 4xx is a rejection if its body says so; 401 and 403 are in any case.
+    fn rejection(&self, refusal: &Refusal) -> Option<Reject> {
+        let said = self.codec.reject(refusal.code, &refusal.body);
+        if said.is_none() && matches!(refusal.code, 401 | 403) {
+            self.route.counters.unauthorized.inc();
+            return Some(Reject {
+                message: "unauthorized".into(),
+                data: None,
+            });
+        }
+        said
+    }
+
+    /// Ends a successful attempt with what its body says, which may be a failure.
+    fn understand(&self, pass: Pass<'_>, call: &Call, body: &Bytes) -> Result<Reply, BackendError> {
+        match self.codec.reply(call, body) {
+            Ok(reply) => {
+                pass.record(Ok(()));
+                self.route.counters.count(Code::Success);
+                Ok(reply)
+            }
+            Err(cause) => {
+                pass.record(Err(Fault::BadReply));
+                self.route.counters.count(Code::BadReply);
+                self.route.tell_bad_reply(&cause);
+                Err(BackendError::BadReply)
+            }
+        }
+    }
+
+    fn notice(&self, call: &Call) {
+        let message = self.message(Kind::Disconnect, call);
+        let notices = self.endpoint.upstream().notices();
+        notices.push(message, self.route.clone());
+    }
+}
+
+impl Backend for Webhook {
+    /// A notice is handed over when the future is first polled; its reply is empty.
+    fn call(&self, call: Rc<Call>) -> LocalBoxFuture<'_, Result<Reply, BackendError>> {
+        Box::pin(async move {
+            match &call.kind {
+                CallKind::Connect { info, hold, .. } => self.connect(&call, info, *hold).await,
+                CallKind::Event { name, .. } => self.event(&call, name).await,
+                CallKind::Disconnect { .. } => {
+                    self.notice(&call);
+                    Ok(Reply::default())
+                }
+            }
+        })
+    }
+
+    fn is_reachable(&self) -> bool {
+        !self.endpoint.upstream().is_open()
+    }
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook")
+            .field("route", &self.route.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
