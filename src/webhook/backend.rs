@@ -134,9 +134,9 @@ impl Webhook {
     /// An event's way to an attempt; `None` if the breaker is open or the time is over.
     async fn enter_until(&self, deadline: Instant) -> Option<Pass<'_>> {
         let code = match timeout_at(deadline, self.gate().enter(Class::Event)).await {
-            Ok(Ok(pass)) => return Some(pass),
+            Ok(Ok(pass)) if is_ahead(deadline) => return Some(pass),
             Ok(Err(Refused::Open)) => Code::Breaker,
-            Ok(Err(Refused::Full)) | Err(_) => Code::Shed,
+            Ok(Ok(_) | Err(Refused::Full)) | Err(_) => Code::Shed,
         };
         self.route.counters.count(code);
         None
@@ -161,8 +161,8 @@ impl Webhook {
             let mut at_least = None;
             match timeout_at(end, self.gate().enter(Class::Connect)).await {
                 Err(_) => return Err(error),
-                // Nobody is there to be let in.
-                Ok(_) if call.abandoned.get() => return Err(error),
+                // Nobody is there any more to be let in.
+                Ok(_) if call.abandoned.get() || !is_ahead(end) => return Err(error),
                 Ok(Err(_)) => self.route.counters.count(Code::Shed),
                 Ok(Ok(pass)) => {
                     let until = end.min(Instant::now() + self.route.deadline);
@@ -243,6 +243,11 @@ impl Webhook {
         let notices = self.endpoint.upstream().notices();
         notices.push(message, self.route.clone());
     }
+}
+
+/// Whether there is time for an attempt: a place may come free in the very moment in which the time is over.
+fn is_ahead(deadline: Instant) -> bool {
+    Instant::now() + Duration::from_millis(1) <= deadline
 }
 
 impl Backend for Webhook {

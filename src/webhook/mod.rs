@@ -17,3 +17,6 @@ pub mod retry;
 pub mod settings;
 pub mod signature;
 pub mod upstream;
+
+#[cfg(test)]
+mod scripted;

@@ -14,7 +14,7 @@
 //! At most half of the upstream's attempts are notices: when a load balancer drops every connection at once, as many disconnects as
 //! connects are due, and clients wait for the connects only.
 
-mod queue;
+pub mod queue;
 
 use std::sync::Arc;
 
@@ -180,13 +180,10 @@ async fn send(endpoint: &Endpoint, mut entry: Entry<Notice>) {
     let upstream = endpoint.upstream();
     let notices = upstream.notices();
     let expires = Instant::from_std(entry.expires);
-    let pass = match timeout_at(expires, upstream.gate().enter(Class::Notice)).await {
-        Ok(Ok(pass)) => pass,
-        // A notice is never sent away by the gate.
-        Ok(Err(_)) | Err(_) => {
-            notices.finish(entry);
-            return notices.lose(Loss::Expired, 1);
-        }
+    // The gate never sends a notice away; only time can be over.
+    let Ok(Ok(pass)) = timeout_at(expires, upstream.gate().enter(Class::Notice)).await else {
+        notices.finish(entry);
+        return notices.lose(Loss::Expired, 1);
     };
     let notice = &mut entry.item;
     let counters = &notice.route.counters;
