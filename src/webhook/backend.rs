@@ -5,13 +5,17 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use crate::contract::audience::Namespaces;
+use crate::contract::call;
+use crate::contract::reply::{self, BadReply, Parsed, ReplyContext, ReplyKind};
 use crate::session::backend::{Backend, BackendError, Call, CallKind, ConnectInfo, Reject, Reply};
+use crate::session::settings::Forward;
 
 use super::counters::{Code, Counters, RouteCounters};
 use super::gate::{Class, Gate, Pass, Refused};
@@ -22,16 +26,18 @@ use super::request::{Kind, Message};
 use super::retry;
 use super::upstream::{Delivery, Endpoint};
 
-/// The public JSON, as far as webhooks need it.
-pub trait Codec {
-    /// The body of a call.
-    fn body(&self, call: &Call) -> Bytes;
-    /// Reads the body of a 2xx. The error is text for the log, with the place in the body and nothing of its content.
-    fn reply(&self, call: &Call, body: &Bytes) -> Result<Reply, String>;
-    /// Reads the body of a 4xx, if it is a rejection.
-    fn reject(&self, status: u16, body: &Bytes) -> Option<Reject>;
-    /// The id of a call.
-    fn id(&self, call: &Call) -> ulid::Ulid;
+/// What writing calls and reading replies needs to know, besides the call: the same for all routes of a namespace.
+pub struct Format {
+    /// Name of this node.
+    pub node: Box<str>,
+    /// What of a connection's first request a `connect` tells.
+    pub forward: Forward,
+    /// The namespaces that actions may name.
+    pub namespaces: Rc<dyn Namespaces>,
+    /// Largest emit as a client gets it; 0 for any.
+    pub max_emit: usize,
+    /// Rooms of one socket; 0 for any number.
+    pub max_rooms: usize,
 }
 
 /// A route to an upstream, shared by all shards.
@@ -41,26 +47,17 @@ pub struct Route {
     /// Time for an answer.
     deadline: Duration,
     idempotent: bool,
-    /// Headers of the client that are sent as real ones with `connect`; lower case.
-    pass: Vec<Box<str>>,
     pub(super) counters: RouteCounters,
     told: LogLimit,
 }
 
 impl Route {
     /// A route as configured.
-    pub fn new(
-        name: &str,
-        deadline: Duration,
-        idempotent: bool,
-        pass: Vec<Box<str>>,
-        counters: &Counters,
-    ) -> Self {
+    pub fn new(name: &str, deadline: Duration, idempotent: bool, counters: &Counters) -> Self {
         Self {
             name: name.into(),
             deadline,
             idempotent,
-            pass,
             counters: counters.route(name),
             told: LogLimit::default(),
         }
@@ -83,16 +80,16 @@ impl Route {
 pub struct Webhook {
     endpoint: Rc<Endpoint>,
     route: Arc<Route>,
-    codec: Rc<dyn Codec>,
+    format: Rc<Format>,
 }
 
 impl Webhook {
-    /// Puts the parts together; endpoint and codec may be shared by the routes of a shard.
-    pub fn new(endpoint: Rc<Endpoint>, route: Arc<Route>, codec: Rc<dyn Codec>) -> Self {
+    /// Puts the parts together: the endpoint is shared by the upstream's routes on a shard, the format by the namespace's.
+    pub fn new(endpoint: Rc<Endpoint>, route: Arc<Route>, format: Rc<Format>) -> Self {
         Self {
             endpoint,
             route,
-            codec,
+            format,
         }
     }
 
@@ -101,7 +98,8 @@ impl Webhook {
     }
 
     fn message(&self, kind: Kind, call: &Call) -> Message {
-        Message::new(kind, self.codec.id(call), self.codec.body(call))
+        let Format { node, forward, .. } = &*self.format;
+        Message::new(kind, call::id(call), call::body(call, node, forward))
     }
 
     /// Asks about an event until there is an outcome that asking again would not change.
@@ -153,7 +151,7 @@ impl Webhook {
         let headers = info.headers.iter().map(|(name, value)| (&**name, &**value));
         let message = self
             .message(Kind::Connect, call)
-            .pass(&self.route.pass, headers);
+            .pass(&self.format.forward.pass, headers);
         let mut delivery = Delivery::new(&message, &self.route.counters, "", 0);
         let mut failures = 0;
         let mut error = BackendError::Unavailable { retry_after: None };
@@ -210,32 +208,46 @@ impl Webhook {
 
     /// A 4xx is a rejection if its body says so; 401 and 403 are in any case.
     fn rejection(&self, refusal: &Refusal) -> Option<Reject> {
-        let said = self.codec.reject(refusal.code, &refusal.body);
-        if said.is_none() && matches!(refusal.code, 401 | 403) {
-            self.route.counters.unauthorized.inc();
-            return Some(Reject {
-                message: "unauthorized".into(),
-                data: None,
-            });
-        }
-        said
+        let refusal = reply::reject_body(refusal.code, &refusal.body)?;
+        self.route.counters.count_wording(refusal.wording);
+        Some(refusal.reject)
     }
 
     /// Ends a successful attempt with what its body says, which may be a failure.
     fn understand(&self, pass: Pass<'_>, call: &Call, body: &Bytes) -> Result<Reply, BackendError> {
-        match self.codec.reply(call, body) {
-            Ok(reply) => {
+        let counters = &self.route.counters;
+        match self.parse(call, body) {
+            Ok(parsed) => {
                 pass.record(Ok(()));
-                self.route.counters.count(Code::Success);
-                Ok(reply)
+                counters.count(Code::Success);
+                if let Some(wording) = parsed.wording {
+                    counters.count_wording(wording);
+                }
+                Ok(parsed.reply)
             }
-            Err(cause) => {
+            Err(bad) => {
                 pass.record(Err(Fault::BadReply));
-                self.route.counters.count(Code::BadReply);
-                self.route.tell_bad_reply(&cause);
+                counters.count(Code::BadReply);
+                self.route.tell_bad_reply(&bad.to_string());
                 Err(BackendError::BadReply)
             }
         }
+    }
+
+    fn parse(&self, call: &Call, body: &Bytes) -> Result<Parsed, BadReply> {
+        let kind = match call.kind {
+            CallKind::Connect { .. } => ReplyKind::Connect,
+            CallKind::Event { .. } | CallKind::Disconnect { .. } => ReplyKind::Event,
+        };
+        let context = ReplyContext {
+            socket: call.socket.id,
+            namespace: &call.socket.namespace,
+            namespaces: &*self.format.namespaces,
+            max_emit: self.format.max_emit,
+            max_rooms: self.format.max_rooms,
+            now: SystemTime::now(),
+        };
+        reply::parse(kind, body, &context)
     }
 
     fn notice(&self, call: &Call) {
@@ -267,6 +279,14 @@ impl Backend for Webhook {
 
     fn is_reachable(&self) -> bool {
         !self.endpoint.upstream().is_open()
+    }
+}
+
+impl std::fmt::Debug for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Format")
+            .field("forward", &self.forward)
+            .finish_non_exhaustive()
     }
 }
 

@@ -16,6 +16,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::contract::reply::Wording;
+
 use super::breaker::Phase;
 use super::outcome::Outcome;
 use super::upstream::Upstream;
@@ -117,6 +119,12 @@ struct RequestLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    route: Arc<str>,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct LossLabels {
     upstream: Box<str>,
     reason: &'static str,
@@ -128,7 +136,7 @@ pub struct Counters {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabel, Histogram>,
     retries: Family<RouteLabel, Counter>,
-    unauthorized: Family<RouteLabel, Counter>,
+    reworded: Family<ReasonLabels, Counter>,
     lost: Family<LossLabels, Counter>,
     routes: Mutex<BTreeSet<Arc<str>>>,
 }
@@ -140,7 +148,7 @@ impl Counters {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             retries: Family::default(),
-            unauthorized: Family::default(),
+            reworded: Family::default(),
             lost: Family::default(),
             routes: Mutex::default(),
         };
@@ -160,9 +168,9 @@ impl Counters {
             counters.retries.clone(),
         );
         registry.register(
-            "sockgate_webhook_unauthorized",
-            "CONNECTs rejected by a 401 or 403 without a reject body",
-            counters.unauthorized.clone(),
+            "sockgate_webhook_rejects_reworded",
+            "CONNECTs rejected in our words: a 401 or 403 brought none, or the backend's were too long",
+            counters.reworded.clone(),
         );
         registry.register(
             "sockgate_webhook_notices_dropped",
@@ -190,7 +198,7 @@ impl Counters {
             by_code: std::array::from_fn(|_| OnceLock::new()),
             duration: self.durations.get_or_create_owned(&label),
             retries: self.retries.get_or_create_owned(&label),
-            unauthorized: self.unauthorized.get_or_create_owned(&label),
+            reworded: self.reworded.clone(),
         }
     }
 
@@ -213,8 +221,7 @@ pub struct RouteCounters {
     duration: Histogram,
     /// Attempts after the first of a call.
     pub retries: Counter,
-    /// Rejections that the backend may not have meant.
-    pub unauthorized: Counter,
+    reworded: Family<ReasonLabels, Counter>,
 }
 
 impl RouteCounters {
@@ -227,6 +234,19 @@ impl RouteCounters {
             })
         };
         self.by_code[code as usize].get_or_init(find).inc();
+    }
+
+    /// Counts a rejection whose words are not the backend's.
+    pub fn count_wording(&self, wording: Wording) {
+        let reason = match wording {
+            Wording::Backend => return,
+            Wording::Missing => "missing",
+            Wording::TooLong => "too_long",
+        };
+        let route = self.route.clone();
+        self.reworded
+            .get_or_create(&ReasonLabels { route, reason })
+            .inc();
     }
 
     /// Takes the duration of an attempt.

@@ -9,7 +9,6 @@ use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
 use reqwest::{Method, Request, Url};
-use ulid::Ulid;
 
 use super::client::{ClientError, request_url};
 use super::settings::Settings;
@@ -53,11 +52,11 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message with a fresh trace.
-    pub fn new(kind: Kind, id: Ulid, body: Bytes) -> Self {
+    /// A message with a fresh trace; `id` is made of ASCII letters, digits and `_`.
+    pub fn new(kind: Kind, id: String, body: Bytes) -> Self {
         Self {
             kind,
-            id: format!("evt_{id}"),
+            id,
             body,
             passed: HeaderMap::new(),
             trace: rand::rng().random_range(1..=u128::MAX),

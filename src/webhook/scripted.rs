@@ -6,20 +6,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::contract::audience::{Closed, Namespaces};
+use crate::hub::action::UserRoom;
 use crate::hub::id::{ConnectionId, Namespace, NodeTag, ShardId, SocketId};
 use crate::hub::reason::{Initiator, Reason};
-use crate::session::backend::{
-    Call, CallKind, ConnectInfo, Payload, Reject, Reply, SocketFacts, Step,
-};
+use crate::session::backend::{Call, CallKind, ConnectInfo, SocketFacts};
+use crate::session::settings::Forward;
 
-use super::backend::{Codec, Route};
+use super::backend::{Format, Route, Webhook};
 use super::counters::{Counters, Gauges};
 use super::retry::Backoff;
 use super::settings::{Secret, Settings, Url};
@@ -275,16 +275,15 @@ impl Bench {
         Endpoint::new(self.upstream.clone()).unwrap()
     }
 
-    pub(super) fn route(&self, idempotent: bool) -> Arc<Route> {
-        let pass = vec!["cookie".into()];
+    /// A backend by way of the endpoint.
+    pub(super) fn webhook(&self, idempotent: bool) -> Webhook {
+        let endpoint = Rc::new(self.endpoint());
+        Webhook::new(endpoint, self.route(idempotent), format())
+    }
+
+    fn route(&self, idempotent: bool) -> Arc<Route> {
         let deadline = Duration::from_secs(2);
-        Arc::new(Route::new(
-            "messages",
-            deadline,
-            idempotent,
-            pass,
-            &self.counters,
-        ))
+        Arc::new(Route::new("messages", deadline, idempotent, &self.counters))
     }
 
     /// The value of a series as a scrape shows it.
@@ -360,43 +359,27 @@ pub(super) fn disconnect() -> Rc<Call> {
     Rc::new(Call::new(SystemTime::now(), 2, socket(), kind))
 }
 
-/// A stand-in for the public JSON.
-#[derive(Debug)]
-pub(super) struct Json;
+/// Every namespace is there.
+struct Any(UserRoom);
 
-impl Codec for Json {
-    fn body(&self, call: &Call) -> Bytes {
-        format!(r#"{{"seq":{}}}"#, call.seq).into()
+impl Namespaces for Any {
+    fn user_room(&self, _: &Namespace) -> Result<&UserRoom, Closed> {
+        Ok(&self.0)
     }
+}
 
-    fn reply(&self, _: &Call, body: &Bytes) -> Result<Reply, String> {
-        if body.is_empty() {
-            return Ok(Reply::default());
-        }
-        let value: serde_json::Value = serde_json::from_slice(body).map_err(|e| e.to_string())?;
-        let object = value.as_object().ok_or("no object")?;
-        let ack = object.get("ack").map(|args| Payload {
-            args: args.to_string().trim_matches(['[', ']']).into(),
-            attachments: Vec::new(),
-        });
-        Ok(Reply {
-            steps: ack.map(Step::Ack).into_iter().collect(),
-            ..Reply::default()
-        })
-    }
-
-    fn reject(&self, _: u16, body: &Bytes) -> Option<Reject> {
-        let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-        let message = value.get("reject")?.get("message")?.as_str()?;
-        Some(Reject {
-            message: message.into(),
-            data: None,
-        })
-    }
-
-    fn id(&self, call: &Call) -> ulid::Ulid {
-        call.id
-    }
+/// A format that passes the cookie on.
+pub(super) fn format() -> Rc<Format> {
+    Rc::new(Format {
+        node: "gw-1".into(),
+        forward: Forward {
+            pass: vec!["cookie".into()],
+            ..Forward::default()
+        },
+        namespaces: Rc::new(Any(UserRoom::default())),
+        max_emit: 0,
+        max_rooms: 0,
+    })
 }
 
 /// Log lines of this thread.

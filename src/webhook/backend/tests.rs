@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::super::breaker::Phase;
 use super::super::scripted::{
-    Act, Bench, Json, Lines, Scripted, Seen, closed_port, connect, disconnect, event, settings,
+    Act, Bench, Lines, Scripted, Seen, closed_port, connect, disconnect, event, settings,
 };
 use super::super::settings::Settings;
 use super::*;
@@ -16,11 +16,6 @@ const HOLD: Duration = Duration::from_secs(10);
 
 fn unavailable() -> BackendError {
     BackendError::Unavailable { retry_after: None }
-}
-
-fn webhook(bench: &Bench, idempotent: bool) -> Webhook {
-    let endpoint = Rc::new(bench.endpoint());
-    Webhook::new(endpoint, bench.route(idempotent), Rc::new(Json))
 }
 
 /// A backend that follows the script, and the way to it.
@@ -40,7 +35,7 @@ async fn scripted_with(
     let mut settings = settings(&backend.url());
     change(&mut settings);
     let bench = Bench::new(settings);
-    let webhook = webhook(&bench, idempotent);
+    let webhook = bench.webhook(idempotent);
     (backend, bench, webhook)
 }
 
@@ -74,7 +69,9 @@ async fn an_event_is_asked_and_answered() {
     let seen = backend.seen();
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].line, "POST /hook HTTP/1.1");
-    assert_eq!(seen[0].body, br#"{"seq":1}"#);
+    let body: serde_json::Value = serde_json::from_slice(&seen[0].body).unwrap();
+    assert_eq!(body["type"], "event");
+    assert_eq!(body["args"], serde_json::json!(["hi"]));
     assert_eq!(seen[0].header("sockgate-type"), "event");
     assert_eq!(seen[0].header("sockgate-attempt"), "1");
     let left: u64 = seen[0].header("sockgate-timeout-ms").parse().unwrap();
@@ -216,7 +213,7 @@ async fn a_content_length_that_lies_never_mixes_answers() {
 async fn a_refused_connection_is_tried_again_within_the_deadline() {
     let port = closed_port().await;
     let bench = Bench::new(settings(&format!("http://127.0.0.1:{port}/")));
-    let webhook = webhook(&bench, false);
+    let webhook = bench.webhook(false);
     assert_eq!(webhook.call(event()).await.unwrap_err(), unavailable());
     assert_eq!(bench.requests("connect"), 3);
     assert_eq!(
@@ -300,18 +297,22 @@ async fn a_connect_is_accepted_with_the_headers_that_are_passed() {
 #[tokio::test]
 async fn a_connect_is_rejected_by_body_or_by_401_and_403() {
     let body = r#"{"reject":{"message":"not today"}}"#;
-    let unauthorized = r#"sockgate_webhook_unauthorized_total{route="messages"}"#;
+    let reworded = r#"sockgate_webhook_rejects_reworded_total{route="messages",reason="missing"}"#;
     for (act, message, bare) in [
-        (Act::Answer(401, &[], body.into()), "not today", 0),
-        (Act::Answer(422, &[], body.into()), "not today", 0),
-        (Act::status(401), "unauthorized", 1),
-        (Act::Answer(403, &[], "<html>".into()), "unauthorized", 1),
+        (Act::Answer(401, &[], body.into()), "not today", None),
+        (Act::Answer(422, &[], body.into()), "not today", None),
+        (Act::status(401), "unauthorized", Some(1)),
+        (
+            Act::Answer(403, &[], "<html>".into()),
+            "unauthorized",
+            Some(1),
+        ),
     ] {
         let (backend, bench, webhook) = scripted([act], false).await;
         let reply = webhook.call(connect(HOLD)).await.unwrap();
         assert_eq!(&*reply.reject.unwrap().message, message);
         assert_eq!(backend.seen().len(), 1);
-        assert_eq!(bench.scrape(unauthorized), Some(bare));
+        assert_eq!(bench.scrape(reworded), bare);
     }
 }
 
@@ -336,7 +337,7 @@ async fn a_connect_is_held_until_it_is_decided() {
 async fn a_connect_without_decision_is_unavailable_in_the_end() {
     let backend = Scripted::start([], Act::status(503)).await;
     let bench = Bench::new(settings(&backend.url()));
-    let webhook = webhook(&bench, false);
+    let webhook = bench.webhook(false);
     let hold = Duration::from_millis(300);
     assert_eq!(
         webhook.call(connect(hold)).await.unwrap_err(),
@@ -360,7 +361,7 @@ async fn a_connect_honours_the_time_that_the_backend_names() {
 async fn a_connect_whose_client_left_is_not_asked_again() {
     let backend = Scripted::start([], Act::status(500)).await;
     let bench = Bench::new(settings(&backend.url()));
-    let webhook = webhook(&bench, false);
+    let webhook = bench.webhook(false);
     let call = connect(HOLD);
     let leave = async {
         backend.saw(2).await;
@@ -408,7 +409,7 @@ async fn attempts_at_once_are_bounded_and_the_rest_waits() {
     settings.concurrency = 2;
     settings.queue = 2;
     let bench = Bench::new(settings);
-    let webhook = webhook(&bench, false);
+    let webhook = bench.webhook(false);
     let mut calls = join_all((0..6).map(|_| webhook.call(event())));
     tokio::select! {
         _ = &mut calls => panic!("they hang"),
@@ -434,7 +435,7 @@ async fn an_event_without_a_place_in_time_was_not_attempted() {
     settings.concurrency = 1;
     settings.timeout = Duration::from_mins(1);
     let bench = Bench::new(settings);
-    let webhook = webhook(&bench, false);
+    let webhook = bench.webhook(false);
     let results = join_all([webhook.call(event()), webhook.call(event())]).await;
     assert!(
         results
@@ -450,14 +451,14 @@ async fn a_name_is_resolved() {
     let (backend, _bench, _webhook) = scripted([], false).await;
     let named = backend.url().replace("127.0.0.1", "localhost");
     let bench = Bench::new(settings(&named));
-    webhook(&bench, false).call(event()).await.unwrap();
+    bench.webhook(false).call(event()).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_notice_is_handed_over_at_once() {
     let port = closed_port().await;
     let bench = Bench::new(settings(&format!("http://127.0.0.1:{port}/")));
-    let webhook = webhook(&bench, false);
+    let webhook = bench.webhook(false);
     let reply = webhook.call(disconnect()).await.unwrap();
     assert!(reply.steps.is_empty() && reply.reject.is_none());
     assert_eq!(bench.upstream.notices().pending(), 1);

@@ -9,9 +9,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::super::backend::Webhook;
-use super::super::scripted::{Act, Bench, Json, Scripted, event, settings};
+use super::super::scripted::{Act, Bench, Scripted, event, settings};
 use super::*;
+use crate::session::backend::Backend as _;
 
 fn url(text: &str) -> Result<reqwest::Url, ClientError> {
     request_url(&Url::Http(text.into()))
@@ -81,10 +81,7 @@ fn plain_http_needs_no_certificates() {
 
 async fn is_answered(settings: Settings) -> bool {
     let bench = Bench::new(settings);
-    let endpoint = std::rc::Rc::new(bench.endpoint());
-    let webhook = Webhook::new(endpoint, bench.route(false), std::rc::Rc::new(Json));
-    let answer = crate::session::backend::Backend::call(&webhook, event()).await;
-    answer.is_ok()
+    bench.webhook(false).call(event()).await.is_ok()
 }
 
 #[tokio::test]

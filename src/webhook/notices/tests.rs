@@ -1,11 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashSet;
-use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::backend::Webhook;
-use super::super::scripted::{Act, Bench, Json, Scripted, closed_port, disconnect, settings};
+use super::super::scripted::{Act, Bench, Scripted, closed_port, disconnect, settings};
 use super::super::settings::Settings;
 use super::*;
 use crate::session::backend::Backend as _;
@@ -29,8 +27,7 @@ async fn scripted_with(
 
 /// Some sockets end.
 async fn hand_over(bench: &Bench, notices: usize) {
-    let endpoint = Rc::new(bench.endpoint());
-    let webhook = Webhook::new(endpoint, bench.route(false), Rc::new(Json));
+    let webhook = bench.webhook(false);
     for _ in 0..notices {
         webhook.call(disconnect()).await.unwrap();
     }

@@ -16,7 +16,7 @@ fn settings() -> Settings {
 }
 
 fn message() -> Message {
-    let id = Ulid::from_string("01JDH3V8Q7C8M5X2R9W4T6Y0ZA").unwrap();
+    let id = "evt_01JDH3V8Q7C8M5X2R9W4T6Y0ZA".to_owned();
     Message::new(Kind::Event, id, Bytes::from_static(b"{\"type\":\"event\"}"))
 }
 
@@ -122,7 +122,7 @@ fn attempts_differ_in_time_number_and_span_only() {
     assert_eq!(first.0, second.0, "one trace");
     assert_ne!(first.1, second.1, "a span for each attempt");
     assert_ne!(
-        Message::new(Kind::Event, Ulid::nil(), Bytes::new()).trace,
+        Message::new(Kind::Event, String::new(), Bytes::new()).trace,
         message.trace
     );
 }
