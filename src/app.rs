@@ -2,6 +2,8 @@
 //!
 //! [`run`] builds everything from a [`Config`], tells where it listens, serves until it is told to stop, and drains.
 
+pub mod webhooks;
+
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,11 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::app::webhooks::Webhooks;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::hub::id::{NodeTag, ShardId};
@@ -25,12 +29,12 @@ use crate::server::plain;
 use crate::server::probes::Probes;
 use crate::server::shards::{self, Doors, Order, Running};
 use crate::session::admission::Admission;
-use crate::session::routes::Routes;
 use crate::session::settings::{Allow, NamespaceSettings};
 use crate::session::shard::{Parts, Shard};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::traffic::Traffic;
 use crate::transport::{Context, Mail, origin, pump};
+use crate::webhook::client::ClientError;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The client of a backend cannot be built.
+    #[error("an upstream cannot be used")]
+    Upstream(#[from] ClientError),
     /// A thread, a runtime or a signal handler cannot be had.
     #[error("the system refuses")]
     System(#[from] io::Error),
@@ -59,6 +66,9 @@ pub struct Addresses {
     /// Operators.
     pub admin: Vec<SocketAddr>,
 }
+
+/// How long the end of a drain waits for notices.
+const NOTICES: Duration = Duration::from_secs(5);
 
 /// How often the end of a drain looks whether everything is done.
 const LOOK: Duration = Duration::from_millis(20);
@@ -127,6 +137,7 @@ struct Shared {
     /// New handshakes are refused.
     closed: Arc<AtomicBool>,
     refused: Arc<origin::Refused>,
+    webhooks: Webhooks,
     mail: Vec<mpsc::UnboundedSender<Mail>>,
 }
 
@@ -138,6 +149,7 @@ struct Gateway {
     draining: Arc<AtomicBool>,
     closed: Arc<AtomicBool>,
     stop: CancellationToken,
+    webhooks: Webhooks,
 }
 
 impl Gateway {
@@ -149,7 +161,10 @@ impl Gateway {
         let (connections, connections_in): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let (orders, watching) = watch::channel(Order::Run);
-        let shared = Shared::new(config, mail);
+        let mut registry = Registry::default();
+        let webhooks = Webhooks::new(config, &mut registry)?;
+        webhooks.deliver_notices()?;
+        let shared = Shared::new(config, webhooks, mail);
         let mut traffic = Vec::new();
         let mut running = Vec::new();
         for (index, (mail, connections)) in mail_in.into_iter().zip(connections_in).enumerate() {
@@ -193,6 +208,7 @@ impl Gateway {
             orders,
             draining,
             closed: shared.closed,
+            webhooks: shared.webhooks,
             stop,
         })
     }
@@ -234,6 +250,17 @@ impl Gateway {
         while !self.is_idle() {
             tokio::time::sleep(LOOK).await;
         }
+        let deadline = tokio::time::Instant::now() + NOTICES;
+        for upstream in self.webhooks.upstreams() {
+            let left = upstream.notices().drain(deadline).await;
+            if left > 0 {
+                tracing::warn!(
+                    upstream = upstream.name(),
+                    left,
+                    "notices are lost with the process"
+                );
+            }
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -251,7 +278,11 @@ fn head(config: &Config) -> Head {
 }
 
 impl Shared {
-    fn new(config: &Arc<Config>, mail: Vec<mpsc::UnboundedSender<Mail>>) -> Self {
+    fn new(
+        config: &Arc<Config>,
+        webhooks: Webhooks,
+        mail: Vec<mpsc::UnboundedSender<Mail>>,
+    ) -> Self {
         let node = NodeTag::random();
         let connections = config.server.max_connections.unwrap_or_default();
         let per_address = config.server.connections_per_address;
@@ -268,12 +299,13 @@ impl Shared {
             )),
             closed: Arc::new(AtomicBool::new(false)),
             refused: Arc::default(),
+            webhooks,
             mail,
         }
     }
 
     /// Builds a shard, on its own thread.
-    fn context(&self, index: usize, traffic: Arc<Traffic>) -> Rc<Context> {
+    fn context(&self, index: usize, traffic: Arc<Traffic>) -> Result<Rc<Context>, StartError> {
         let config = &self.config;
         let id =
             ShardId::new(index).expect("the number of shards is checked with the configuration");
@@ -294,7 +326,7 @@ impl Shared {
                 config.transport.ping_interval,
                 config.transport.ping_timeout,
             ),
-            routes: self.routes(),
+            routes: self.webhooks.routes()?,
             admission: Arc::clone(&self.admission),
             counters,
             traffic,
@@ -302,7 +334,7 @@ impl Shared {
             half_outbox: config.hub.outbox / 2,
             began: self.started,
         };
-        Rc::new(Context {
+        Ok(Rc::new(Context {
             shard: Rc::new(Shard::new(parts)),
             settings: config.transport.clone(),
             wanted_headers: wanted(
@@ -320,13 +352,7 @@ impl Shared {
                 fragments: config.transport.fragments,
                 control_rate: config.transport.control_frames,
             },
-        })
-    }
-
-    fn routes(&self) -> Routes {
-        Routes::new(&self.config.namespaces, &mut |_, _, _| {
-            unreachable!("no upstream yet")
-        })
+        }))
     }
 }
 

@@ -119,7 +119,7 @@ fn slot(tick: u64) -> usize {
 }
 
 fn low(tick: u64) -> u32 {
-    (tick & u64::from(u32::MAX)) as u32
+    u32::try_from(tick & u64::from(u32::MAX)).expect("masked")
 }
 
 #[cfg(test)]

@@ -58,9 +58,10 @@ impl Running {
 }
 
 /// Starts a shard thread; `build` makes its context there.
-pub fn start<F>(index: usize, doors: Doors, head: Head, build: F) -> io::Result<Running>
+pub fn start<F, E>(index: usize, doors: Doors, head: Head, build: F) -> io::Result<Running>
 where
-    F: FnOnce() -> Rc<Context> + Send + 'static,
+    F: FnOnce() -> Result<Rc<Context>, E> + Send + 'static,
+    E: std::error::Error,
 {
     let idle = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&idle);
@@ -75,7 +76,14 @@ where
                 std::process::abort();
             };
             let main = runtime.block_on(async move {
-                let context = build();
+                let context = match build() {
+                    Ok(context) => context,
+                    Err(error) => {
+                        // The same was built on the control thread just before: this is no fault of the configuration.
+                        tracing::error!(%error, shard = index, "a shard cannot be built");
+                        std::process::abort();
+                    }
+                };
                 tokio::task::spawn_local(run(context, doors, head, told)).await
             });
             if main.is_err() {

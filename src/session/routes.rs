@@ -93,8 +93,9 @@ impl fmt::Debug for Route {
 }
 
 /// Makes the backend of a route that names an upstream.
-pub type MakeBackend<'a> =
-    dyn FnMut(&NamespaceSettings, &RouteSettings, &UpstreamRoute) -> Rc<dyn Backend> + 'a;
+///
+/// It gets the place of the namespace, the place of the route in it, and the route.
+pub type MakeBackend<'a> = dyn FnMut(usize, usize, &UpstreamRoute) -> Rc<dyn Backend> + 'a;
 
 impl Routes {
     /// Builds the tables; `backend` is asked for each route that names an upstream.
@@ -136,21 +137,21 @@ impl Table {
             events: Vec::new(),
             unrouted: RefCell::default(),
         };
-        for route in &settings.routes {
+        for (place, route) in settings.routes.iter().enumerate() {
             let built = Rc::new(Route {
                 name: route.name.clone(),
-                target: target(settings, route, make),
+                target: target((index, place), route, make),
             });
             match &route.on {
                 Trigger::Event(patterns) => table.events.push((patterns.clone(), built)),
                 Trigger::Life(steps) => {
                     for step in steps {
-                        let place = match step {
+                        let own = match step {
                             Life::Connect if settings.auth == Auth::None => continue,
                             Life::Connect => &mut table.connect,
                             Life::Disconnect => &mut table.disconnect,
                         };
-                        place.get_or_insert_with(|| Rc::clone(&built));
+                        own.get_or_insert_with(|| Rc::clone(&built));
                     }
                 }
             }
@@ -184,13 +185,13 @@ impl Table {
 }
 
 fn target(
-    namespace: &NamespaceSettings,
+    (namespace, place): (usize, usize),
     route: &RouteSettings,
     make: &mut MakeBackend<'_>,
 ) -> Target {
     match &route.target {
         TargetSettings::Upstream(upstream) => Target::Backend {
-            backend: make(namespace, route, upstream),
+            backend: make(namespace, place, upstream),
             max_in_flight: upstream.max_in_flight,
             auto_ack: upstream.auto_ack,
         },
