@@ -514,6 +514,12 @@ impl Session {
         let sockets = self.sockets.borrow().clone();
         for socket in &sockets {
             let departed = socket.key.take().and_then(|key| self.shard.hub.detach(key));
+            // A client that has left the namespace before its connection ended has left by itself.
+            let (reason, initiator) = if socket.is_ending() {
+                (Reason::ClientNamespaceDisconnect, Initiator::Client)
+            } else {
+                (reason, initiator)
+            };
             self.end_socket(socket, reason, initiator, departed);
         }
         self.wake_reader();

@@ -35,7 +35,11 @@ struct Started {
 
 /// Runs the lane until it is empty.
 pub(super) async fn run(session: Rc<Session>, socket: Rc<Socket>) {
-    let work = Work { session, socket };
+    let work = Work {
+        session,
+        socket,
+        done: false,
+    };
     let mut started = VecDeque::new();
     loop {
         while let Some(item) = { work.socket.lane.borrow_mut().start() } {
@@ -53,20 +57,39 @@ pub(super) async fn run(session: Rc<Session>, socket: Rc<Socket>) {
             work.session.note_fullness(&work.socket);
         }
     }
-    work.socket.lane.borrow_mut().rest();
-    work.session
-        .shard
-        .lanes
-        .set(work.session.shard.lanes.get() - 1);
-    work.session.lane_rested();
+    work.rest();
 }
 
 struct Work {
     session: Rc<Session>,
     socket: Rc<Socket>,
+    done: bool,
+}
+
+/// A worker that ends by a panic leaves a lane that nobody runs: the connection is closed, so that its client starts afresh.
+impl Drop for Work {
+    fn drop(&mut self) {
+        if !self.done {
+            let session = Rc::clone(&self.session);
+            session.shard.lanes.set(session.shard.lanes.get() - 1);
+            crate::tasks::spawn_local("broken lane", async move {
+                session.close(Reason::BackendStalled, Initiator::Gateway);
+            });
+        }
+    }
 }
 
 impl Work {
+    fn rest(mut self) {
+        self.done = true;
+        self.socket.lane.borrow_mut().rest();
+        self.session
+            .shard
+            .lanes
+            .set(self.session.shard.lanes.get() - 1);
+        self.session.lane_rested();
+    }
+
     fn begin(&self, item: Item) -> Started {
         let call = match &item {
             Item::Connect { route, call } => Some((route, Rc::clone(call))),

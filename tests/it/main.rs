@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file per promise.
 
 mod corpus;
+mod layers;
 mod parser_verdicts;
 #[path = "../fuzz/properties/lib.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets use it as a library")]
