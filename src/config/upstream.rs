@@ -71,12 +71,9 @@ fn security(table: &mut Table<'_>, backend: Option<&Backend>, settings: &mut Set
     let context = table.context();
     let secrets = table.list("secrets", secret::signing(context));
     let unsigned = table.get("insecure_unsigned", flag).unwrap_or(false);
-    let ca = table.get("ca", |value| certificates(context, value));
-    table.set(
-        "insecure_skip_verify",
-        flag,
-        &mut settings.insecure_skip_verify,
-    );
+    settings.ca = table.get("ca", |value| certificates(context, value));
+    let skip_verify = table.get("insecure_skip_verify", flag).unwrap_or(false);
+    settings.insecure_skip_verify = skip_verify;
     let count = secrets.as_ref().map_or(0, Vec::len);
     if count > MAX_SECRETS {
         table.wrong("secrets", format!("must be at most {MAX_SECRETS}"));
@@ -85,35 +82,33 @@ fn security(table: &mut Table<'_>, backend: Option<&Backend>, settings: &mut Set
         table.wrong("insecure_unsigned", "contradicts `secrets`");
     }
     if let Some(backend) = backend {
-        let is_unsigned = if table.has("secrets") {
-            secrets.as_ref().is_some_and(Vec::is_empty)
-        } else {
-            true
-        };
-        if is_unsigned && !unsigned && !backend.is_local {
-            let flag = matches!(table.place(), Place::Flag(_) | Place::Variable(_));
-            let how = if flag {
-                "add `--secret env:NAME` or SOCKGATE_BACKEND_SECRET"
-            } else {
-                "add `secrets = [\"env:NAME\"]`"
-            };
-            table.wrong(
-                "secrets",
-                format!("requests that leave this machine must be signed: {how} (`sockgate keys` prints a secret), or `insecure_unsigned = true`"),
-            );
+        // Secrets that were written but are wrong are a problem already.
+        let is_signed =
+            table.has("secrets") && secrets.as_ref().is_none_or(|list| !list.is_empty());
+        if !is_signed && !unsigned && !backend.is_local {
+            table.wrong("secrets", must_be_signed(&table.place()));
         }
-        for key in ["ca", "insecure_skip_verify"] {
-            if table.has(key) && !backend.is_tls {
+        for (key, is_set) in [
+            ("ca", table.has("ca")),
+            ("insecure_skip_verify", skip_verify),
+        ] {
+            if is_set && !backend.is_tls {
                 table.wrong(key, "has a meaning only where `url` is https://");
             }
         }
     }
-    settings.secrets = secrets
-        .into_iter()
-        .flatten()
-        .map(|(secret, _)| secret)
-        .collect();
-    settings.ca = ca;
+    let secrets = secrets.into_iter().flatten();
+    settings.secrets = secrets.map(|(secret, _)| secret).collect();
+}
+
+fn must_be_signed(place: &Place) -> String {
+    let how = match place {
+        Place::Flag(_) | Place::Variable(_) => "add `--secret env:NAME` or SOCKGATE_BACKEND_SECRET",
+        Place::File { .. } | Place::Nowhere => "add `secrets = [\"env:NAME\"]`",
+    };
+    format!(
+        "requests that leave this machine must be signed: {how} (`sockgate keys` prints a secret), or `insecure_unsigned = true`"
+    )
 }
 
 /// The bytes of a PEM file; what is in it is checked where it is used.
