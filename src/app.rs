@@ -284,7 +284,7 @@ impl Shared {
         mail: Vec<mpsc::UnboundedSender<Mail>>,
     ) -> Self {
         let node = NodeTag::random();
-        let connections = config.server.max_connections.unwrap_or_default();
+        let connections = config.server.max_connections;
         let per_address = config.server.connections_per_address;
         Self {
             config: Arc::clone(config),

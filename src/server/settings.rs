@@ -12,8 +12,8 @@ pub struct Settings {
     pub node: Box<str>,
     /// Shards; at least 1.
     pub shards: usize,
-    /// Connections on the client listener; `None`: as many as the file limit allows, at most 50,000.
-    pub max_connections: Option<usize>,
+    /// Connections on the client listener; the file limit is known to hold them.
+    pub max_connections: usize,
     /// Whether `socket.io.js` and its siblings are served.
     pub serve_client: bool,
     /// Whether a PROXY header is mandatory on the client listener.
@@ -65,7 +65,7 @@ impl Default for Settings {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 3000))],
             node: "".into(),
             shards: 1,
-            max_connections: None,
+            max_connections: 50_000,
             serve_client: true,
             proxy_protocol: false,
             fallback: None,

@@ -2,4 +2,5 @@
 
 pub mod counters;
 pub mod log;
+pub mod subscriber;
 pub mod traffic;

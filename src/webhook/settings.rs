@@ -1,6 +1,7 @@
 //! What an operator sets about a backend (TOML table `upstream`).
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// One `[[upstream]]`.
@@ -138,5 +139,17 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// Whether a request to this address is refused, by whatever name it was found: link-local addresses, and those where clouds
+/// give out credentials (contract 8).
+pub fn is_refused_address(address: IpAddr) -> bool {
+    /// Where AWS and Alibaba Cloud answer outside of the link-local networks.
+    const AWS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
+    const ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local() || v4 == ALIBABA,
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == AWS,
     }
 }

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one file per promise.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod config;
 mod corpus;
 mod layers;
 mod parser_verdicts;
