@@ -41,17 +41,23 @@ fn serve(config: Config) -> Answer {
 
 /// Where the gateway listens: for people, and for scripts that start it with port 0.
 fn greeting(addresses: &Addresses, path: &str) -> String {
-    let mut text = String::new();
-    for address in &addresses.clients {
-        text += &format!("clients  http://{address}{path}\n");
-    }
-    for address in &addresses.api {
-        text += &format!("api      http://{address}/v1\n");
-    }
-    for address in &addresses.admin {
-        text += &format!("admin    http://{address}\n");
-    }
-    text + "ready\n"
+    let clients = addresses
+        .clients
+        .iter()
+        .map(|a| format!("clients  http://{a}{path}\n"));
+    let api = addresses
+        .api
+        .iter()
+        .map(|a| format!("api      http://{a}/v1\n"));
+    let admin = addresses
+        .admin
+        .iter()
+        .map(|a| format!("admin    http://{a}\n"));
+    clients
+        .chain(api)
+        .chain(admin)
+        .chain(["ready\n".to_owned()])
+        .collect()
 }
 
 /// Who closed the pipe does not want the rest.
@@ -64,9 +70,11 @@ fn print(text: &str) {
 
 /// The error and everything behind it, in one line.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |e| e.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let mut causes = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    causes.join(": ")
 }

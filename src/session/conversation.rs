@@ -193,4 +193,5 @@ impl<S: Clone> Conversation<S> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

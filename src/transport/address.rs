@@ -53,6 +53,7 @@ pub fn host<'a>(headers: &'a HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Opti
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -77,6 +77,7 @@ fn thousandths(weight: &str) -> u16 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use std::io::Read as _;

@@ -111,6 +111,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName, own_cookie: Option<&str>) -> O
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

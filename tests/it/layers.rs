@@ -1,5 +1,7 @@
 //! The layers of the house: which module may use which. The compiler would check this in a workspace of crates; here a test does.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

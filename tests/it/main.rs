@@ -1,11 +1,35 @@
 //! The integration tests: one binary, one file per promise.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//!
+//! Files about the library alone use no gateway; all others drive the real binary as clients, backends and operators do.
 
-mod config;
-mod corpus;
-mod layers;
-mod parser_verdicts;
 #[path = "../fuzz/properties/lib.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets use it as a library")]
 mod properties;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod acks;
+mod bad_backends;
+mod binary;
+mod closing;
+mod compression;
+mod config;
+mod connect;
+mod cookie;
+mod corpus;
+mod cors;
+mod disconnect_notices;
+mod edge_rules;
+mod engine_io;
+mod errors;
+mod heartbeat;
+mod lanes;
+mod layers;
+mod namespaces;
+mod parser_verdicts;
+mod polling;
+mod socket_io;
+mod upgrade;
+mod webhooks;
 mod websocket;
+mod websocket_frames;
