@@ -529,6 +529,16 @@ impl Session {
             .schedule(self.shard.ticks(shard::LINGER), self.key, Timer::Linger);
     }
 
+    /// Ends the session for a fault of its transport. Unlike after [`Self::close`] nobody is waited for: a polling request that is
+    /// open is told, later ones find no session.
+    pub fn fail(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
+        self.close(reason, initiator);
+        let polling = self.transport() == TransportKind::Polling;
+        if polling && matches!(self.phase(), Phase::Closing(_)) && self.acquire() {
+            self.gone(reason, initiator);
+        }
+    }
+
     /// The transport is gone: ends all sockets and forgets the session.
     pub fn gone(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
         self.close(reason, initiator);

@@ -274,7 +274,7 @@ impl Shard {
                 self.push_bytes(session, crate::protocol::engine_io::PING.clone());
                 self.schedule(at.saturating_sub(self.now()), session.key, Timer::Beat);
             }
-            Beat::Dead => session.close(Reason::PingTimeout, Initiator::Client),
+            Beat::Dead => session.fail(Reason::PingTimeout, Initiator::Client),
         }
     }
 

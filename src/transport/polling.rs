@@ -63,7 +63,7 @@ pub async fn get(session: &Rc<Session>, settings: &Settings) -> Answer {
     session.seen(0);
     if !session.acquire() {
         // Overlap from the client: the request that waits gets a close.
-        session.close(Reason::TransportError, Initiator::Client);
+        session.fail(Reason::TransportError, Initiator::Client);
         return Answer::empty(StatusCode::BAD_REQUEST);
     }
     let mut lease = Lease {
@@ -139,7 +139,7 @@ pub async fn post(
 ) -> Answer {
     if session.link.posting.replace(true) {
         // Overlap from the client: the first connection is ended without an answer.
-        session.close(Reason::TransportError, Initiator::Client);
+        session.fail(Reason::TransportError, Initiator::Client);
         return Answer::empty(StatusCode::BAD_REQUEST);
     }
     let mut posting = Posting {
@@ -161,11 +161,11 @@ pub async fn post(
         }
         Err(BodyError::TooLarge) => Answer::empty(StatusCode::PAYLOAD_TOO_LARGE),
         Err(BodyError::TimedOut) => {
-            session.close(Reason::TransportError, Initiator::Client);
+            session.fail(Reason::TransportError, Initiator::Client);
             Answer::empty(StatusCode::REQUEST_TIMEOUT)
         }
         Err(BodyError::OctetStream) => {
-            session.close(Reason::TransportError, Initiator::Client);
+            session.fail(Reason::TransportError, Initiator::Client);
             Answer::empty(StatusCode::BAD_REQUEST)
         }
         Err(BodyError::Aborted) => return Answer::Abort,
@@ -181,7 +181,7 @@ async fn feed(session: &Rc<Session>, settings: &Settings, body: &[u8]) {
             receive(session, packet);
         } else {
             session.shard.traffic.parse_errors.increment("eio");
-            session.close(Reason::ParseError, Initiator::Gateway);
+            session.fail(Reason::ParseError, Initiator::Gateway);
         }
         if !session.is_open() {
             return;
@@ -198,10 +198,9 @@ fn receive(session: &Rc<Session>, packet: Packet<'_>) {
         Packet::Message(text) => session.text(text),
         Packet::Binary(data) => session.binary(data),
         Packet::Pong(_) => session.pong(),
-        Packet::Ping(_) => session.close(Reason::TransportError, Initiator::Client),
+        Packet::Ping(_) => session.fail(Reason::TransportError, Initiator::Client),
         Packet::Close => {
             session.link.left.set(true);
-            session.close(Reason::TransportClose, Initiator::Client);
             session.gone(Reason::TransportClose, Initiator::Client);
         }
         Packet::Open | Packet::Upgrade | Packet::Noop => {}
