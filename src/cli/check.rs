@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use super::{Answer, BAD_CONFIG, ConfigArgs};
 use crate::config::{Config, Environment, Source, System};
-use crate::webhook::settings::Url;
 
 /// The report, on standard output: it is what was asked for.
 pub(super) fn check(args: ConfigArgs, environment: &Environment, system: &System) -> Answer {
@@ -42,11 +41,7 @@ fn summary(config: &Config) -> String {
     ));
     lines.push(format!("  admin      {}", addresses(&config.server.admin)));
     for upstream in &config.upstreams {
-        let url = match &upstream.url {
-            Url::Http(url) => url.to_string(),
-            Url::Unix { socket, path } => format!("unix:{}:{path}", socket.display()),
-        };
-        lines.push(format!("  upstream   {}: {url}", upstream.name));
+        lines.push(format!("  upstream   {}: {}", upstream.name, upstream.url));
     }
     for namespace in &config.namespaces {
         let mut line = format!("  namespace  {}:", namespace.pattern);

@@ -7,7 +7,7 @@ use ::config::Value;
 use ipnet::IpNet;
 
 use super::value::{Reading, expected, quote, text};
-use crate::webhook::settings::{Url, is_refused_address};
+use crate::webhook::settings::{Url, is_forbidden};
 
 /// Names under which clouds give out credentials.
 const METADATA_NAMES: [&str; 3] = [
@@ -124,7 +124,7 @@ fn http(written: &str) -> Reading<reqwest::Url> {
         return Err("must not have a fragment (`#…`)".to_owned());
     }
     let host = host(&url);
-    if host.parse().is_ok_and(is_refused_address) || METADATA_NAMES.contains(&host) {
+    if host.parse().is_ok_and(is_forbidden) || METADATA_NAMES.contains(&host) {
         return Err("link-local and metadata addresses are refused".to_owned());
     }
     Ok(url)

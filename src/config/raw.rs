@@ -97,30 +97,31 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Reads the root table.
+    /// Reads the root table, which is nowhere in particular.
     pub(super) fn read_root(
         context: &'a Context<'a>,
         root: &'a Value,
         read: impl FnOnce(&mut Self),
     ) {
-        Self::read(context, String::new(), root, read);
+        Self::read(context, String::new(), Place::Nowhere, root, read);
     }
 
     fn read<R>(
         context: &'a Context<'a>,
         path: String,
+        place: Place,
         value: &'a Value,
         read: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
         let ValueKind::Table(values) = &value.kind else {
             let message = format!("expected a table, found {}", describe(value));
-            context.problem(Place::of(value), path, message);
+            context.problem(place, path, message);
             return None;
         };
         let mut table = Self {
             context,
             path,
-            place: Place::of(value),
+            place,
             values,
             known: Vec::new(),
             any_key: false,
@@ -281,7 +282,8 @@ impl<'a> Table<'a> {
         read: impl FnOnce(&mut Self) -> R,
     ) -> Option<R> {
         let value = self.value(key)?;
-        Self::read(self.context, self.path_of(key), value, read)
+        let (path, place) = (self.path_of(key), Place::of(value));
+        Self::read(self.context, path, place, value, read)
     }
 
     /// Reads an array of tables; what is no table is left out.
@@ -303,7 +305,13 @@ impl<'a> Table<'a> {
             .iter()
             .enumerate()
             .filter_map(|(index, item)| {
-                Self::read(self.context, format!("{path}[{index}]"), item, &mut read)
+                Self::read(
+                    self.context,
+                    format!("{path}[{index}]"),
+                    Place::of(item),
+                    item,
+                    &mut read,
+                )
             })
             .collect()
     }

@@ -3,43 +3,12 @@
 //! Private ranges are allowed, since backends live there. Names are checked after they were resolved, on each new connection, so a
 //! name that changes its address later gains nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Metadata services outside of the link-local ranges: Azure, Alibaba.
-const METADATA_V4: [Ipv4Addr; 2] = [
-    Ipv4Addr::new(168, 63, 129, 16),
-    Ipv4Addr::new(100, 100, 100, 200),
-];
-
-/// Metadata services outside of the link-local ranges: AWS, Google.
-const METADATA_V6: [Ipv6Addr; 2] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-];
-
-/// Whether a connection to the address is refused.
-pub fn is_forbidden(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
-        IpAddr::V6(v6) => {
-            v6.is_unicast_link_local()
-                || METADATA_V6.contains(&v6)
-                || embedded(v6).is_some_and(|v4| is_forbidden(v4.into()))
-        }
-    }
-}
-
-/// The IPv4 address that an IPv6 one stands for: mapped, compatible, or behind NAT64.
-fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    v6.to_ipv4().or_else(|| match v6.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
-        }
-        _ => None,
-    })
-}
+// The configuration refuses the same addresses, and sees of a component only its settings.
+pub use super::settings::is_forbidden;
 
 /// A name has forbidden addresses only.
 #[derive(Debug, thiserror::Error)]

@@ -51,6 +51,16 @@ pub enum Url {
     },
 }
 
+/// As in the configuration.
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(url) => f.write_str(url),
+            Self::Unix { socket, path } => write!(f, "unix:{}:{path}", socket.display()),
+        }
+    }
+}
+
 /// When to stop asking a backend that fails (contract 8).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Breaker {
@@ -142,14 +152,37 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether a request to this address is refused, by whatever name it was found: link-local addresses, and those where clouds
-/// give out credentials (contract 8).
-pub fn is_refused_address(address: IpAddr) -> bool {
-    /// Where AWS and Alibaba Cloud answer outside of the link-local networks.
-    const AWS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
-    const ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local() || v4 == ALIBABA,
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == AWS,
+/// Metadata services outside of the link-local ranges: Azure, Alibaba.
+const METADATA_V4: [Ipv4Addr; 2] = [
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(100, 100, 100, 200),
+];
+
+/// Metadata services outside of the link-local ranges: AWS, Google.
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
+
+/// Whether a connection to the address is refused: link-local addresses and metadata services, where clouds answer with a
+/// machine's credentials (contract 8).
+pub fn is_forbidden(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
+        IpAddr::V6(v6) => {
+            v6.is_unicast_link_local()
+                || METADATA_V6.contains(&v6)
+                || embedded(v6).is_some_and(|v4| is_forbidden(v4.into()))
+        }
     }
+}
+
+/// The IPv4 address that an IPv6 one stands for: mapped, compatible, or behind NAT64.
+fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    v6.to_ipv4().or_else(|| match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => None,
+    })
 }

@@ -180,11 +180,11 @@ fn a_backend_alone_is_checked_like_a_file() {
 #[test]
 fn without_any_namespace_it_is_told_what_to_add() {
     let directory = Directory::new("empty");
-    let path = directory.write("empty.toml", "");
+    let path = directory.write("empty.toml", "[log]\nlevel = \"info\"");
     let problems = load(&file(&path), &[]).expect_err("nothing to do");
     assert_eq!(problems.len(), 1, "{problems:#?}");
     assert!(
-        problems[0].contains("without any [[namespace]]"),
+        problems[0].contains("empty.toml: namespace: without any [[namespace]]"),
         "{problems:?}"
     );
     assert!(problems[0].contains("`sockgate init`"), "{problems:?}");
