@@ -7,7 +7,7 @@ use super::Config;
 use super::raw::Table;
 use super::value::{Reading, flag, positive, quote, size_within, some_time, text, word};
 use super::{address, header, value};
-use crate::session;
+
 use crate::transport::settings::{Cookie, Cors, SameSite, Settings};
 
 /// Largest message: lengths of the protocols' own arithmetic stay far from their ends.
@@ -125,7 +125,7 @@ fn method(value: &Value) -> Reading<Box<str>> {
 }
 
 /// `[socket]`.
-pub(super) fn socket(table: &mut Table<'_>, settings: &mut session::settings::Settings) {
+pub(super) fn socket(table: &mut Table<'_>, settings: &mut crate::session::settings::Settings) {
     table.set("connect_timeout", some_time, &mut settings.connect_timeout);
     table.get("parser", word(&[("json", ())], &["msgpack"]));
     table.table("recovery", |table| {
