@@ -31,6 +31,10 @@ fn main() -> ExitCode {
 
 fn serve(config: Config) -> Answer {
     subscriber::start(&config.log);
+    // `max_connections` counts on it; where it is forbidden, accepting copes with what there is.
+    if let Err(error) = System::raise_file_limit() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let config = Arc::new(config);
     let path = config.transport.path.clone();
     match app::run(&config, |addresses| print(&greeting(addresses, &path))) {
