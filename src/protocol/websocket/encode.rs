@@ -10,6 +10,9 @@ use super::header::{CONTROL_PAYLOAD, Opcode, header_size};
 /// A close frame without a code, which the client's library reports as 1005.
 pub const EMPTY_CLOSE: [u8; 2] = [0x88, 0x00];
 
+/// The first byte of a text frame: `FIN` and the opcode.
+const TEXT: u8 = 0x81;
+
 /// Bytes of a server frame's header at most.
 const HEADER: usize = 10;
 
@@ -78,7 +81,7 @@ pub fn payload(frame: &[u8]) -> &[u8] {
 
 /// Whether a frame that was built here is text.
 pub fn is_text(frame: &[u8]) -> bool {
-    frame.first() == server_header(Opcode::Text, 0).first()
+    frame.first() == Some(&TEXT)
 }
 
 fn frame(opcode: Opcode, parts: &[&[u8]]) -> Bytes {
