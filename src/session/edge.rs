@@ -3,6 +3,7 @@
 //! They are tried in place, in the turn of whoever reads. Where that is not possible (the lane is busy, an inbox is full) the
 //! event enters the lane, and everything after it of this socket too.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -24,6 +25,18 @@ pub(crate) struct Said<'a> {
     pub(crate) args: &'a str,
     pub(crate) id: Option<u64>,
     pub(crate) attachments: &'a [Bytes],
+}
+
+/// What of the bytes the arguments really use, numbered in order: a client may send more than it names.
+fn payload(said: Said<'_>) -> (Cow<'_, str>, Cow<'_, [Bytes]>) {
+    if said.attachments.is_empty() {
+        return (Cow::Borrowed(said.args), Cow::Borrowed(&[]));
+    }
+    match socket_io::placeholders::renumber(said.args, said.attachments) {
+        Ok((args, attachments)) => (Cow::Owned(args.into()), Cow::Owned(attachments)),
+        // The decoder has checked the same before.
+        Err(_) => (Cow::Borrowed(said.args), Cow::Borrowed(said.attachments)),
+    }
 }
 
 /// Tries the rule now; false where the event must enter the lane.
@@ -63,26 +76,29 @@ pub(crate) fn in_place(
 /// The rules that need nothing but the own outbox; false for other targets.
 pub(crate) fn answer(session: &Session, socket: &Socket, target: &Target, said: Said<'_>) -> bool {
     match target {
-        Target::Echo => match said.id {
-            Some(_) => acknowledge(session, socket, said.id, said.args, said.attachments),
-            None if socket.key.get().is_some() => {
-                let frame = socket_io::encode::event(
-                    socket.namespace.as_str(),
-                    said.name,
-                    said.args,
-                    None,
-                    said.attachments,
-                );
-                session.shard.count_encoding();
-                session.push(&frame);
-            }
-            None => {}
-        },
+        Target::Echo => echo(session, socket, said),
         Target::Ok => acknowledge(session, socket, said.id, "", &[]),
         Target::Drop => session.shard.traffic.dropped.increment("rule"),
         Target::Backend { .. } | Target::Relay(_) => return false,
     }
     true
+}
+
+fn echo(session: &Session, socket: &Socket, said: Said<'_>) {
+    let (args, attachments) = payload(said);
+    if said.id.is_some() {
+        acknowledge(session, socket, said.id, &args, &attachments);
+    } else if socket.key.get().is_some() {
+        let frame = socket_io::encode::event(
+            socket.namespace.as_str(),
+            said.name,
+            &args,
+            None,
+            &attachments,
+        );
+        session.shard.count_encoding();
+        session.push(&frame);
+    }
 }
 
 /// Answers a request for an acknowledgement; nothing where there was none, or the socket has ended.
@@ -135,14 +151,18 @@ pub(crate) fn relay_action(
             sockets: except,
         },
     };
-    let stamped = relay.stamp.then(|| stamp(session, socket, said.args));
-    let args = stamped.as_deref().unwrap_or(said.args);
+    let (args, attachments) = payload(said);
+    let args = if relay.stamp {
+        Cow::Owned(stamp(session, socket, &args))
+    } else {
+        args
+    };
     let frame = socket_io::encode::event(
         socket.namespace.as_str(),
         said.name,
-        args,
+        &args,
         None,
-        said.attachments,
+        &attachments,
     );
     session.shard.count_encoding();
     Some(Action::Emit {

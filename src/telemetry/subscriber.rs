@@ -8,7 +8,8 @@ use crate::telemetry::log::{Format, Settings};
 
 /// Sets up the log of the process; only the first call counts.
 pub fn start(settings: &Settings) {
-    let filter = EnvFilter::try_new(&*settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_new(directives(&settings.level)).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -25,5 +26,13 @@ pub fn start(settings: &Settings) {
     };
     if started.is_err() {
         tracing::debug!("the log was set up before");
+    }
+}
+
+/// A level is meant for the gateway; the libraries below it would drown the rest, so they only warn. A filter is taken as it is.
+fn directives(level: &str) -> String {
+    match level {
+        "trace" | "debug" | "info" => format!("warn,sockgate={level}"),
+        _ => level.to_owned(),
     }
 }

@@ -43,7 +43,8 @@ pub async fn handle(context: &Rc<Context>, request: Request<Incoming>, peer: IpA
     let cors = &context.settings.cors;
     let host = address::host(request.headers(), peer, &context.settings.trusted_proxies);
     let verdict = origin::check(request.headers(), host, cors);
-    let wants_websocket = wants_websocket(&request);
+    // Without WebSocket there is nothing to upgrade to: the request is answered as any other.
+    let wants_websocket = context.settings.websocket && wants_websocket(&request);
     if verdict == Verdict::Refused {
         context.refused.note(request.headers());
         context.shard.traffic.rejected.increment("origin");
@@ -60,7 +61,15 @@ pub async fn handle(context: &Rc<Context>, request: Request<Incoming>, peer: IpA
         Err(refusal) => Outcome::Reply(*refusal),
         Ok(Admitted::Handshake(query)) => handshake(context, &request, query, peer),
         Ok(Admitted::NewWebSocket(query)) => open_websocket(context, &request, query, peer),
-        Ok(Admitted::Poll(sid)) => poll(context, request, sid).await,
+        Ok(Admitted::Poll(sid, shard)) => poll(context, request, sid, shard).await,
+        Ok(Admitted::Refuse(sid, shard, answer)) => {
+            let answer = if exists(context, sid, shard).await {
+                answer
+            } else {
+                EngineError::SessionUnknown.answer()
+            };
+            Outcome::Reply(answer.into_response().unwrap_or_default())
+        }
         Ok(Admitted::Upgrade(sid, shard)) => match switch(&request) {
             Ok(response) => Outcome::Upgrade(response, sid, shard),
             Err(refusal) => Outcome::Reply(*refusal),
@@ -97,7 +106,9 @@ fn refuse(error: EngineError, wants_websocket: bool) -> Reply {
 enum Admitted {
     Handshake(Query),
     NewWebSocket(Query),
-    Poll(SessionId),
+    Poll(SessionId, ShardId),
+    /// Refused so, unless there is no such session at all.
+    Refuse(SessionId, ShardId, Answer),
     Upgrade(SessionId, ShardId),
 }
 
@@ -128,23 +139,21 @@ fn admit(
         else {
             return fail(EngineError::SessionUnknown);
         };
-        return match (wants_websocket, websocket) {
-            (true, _) if query.revision.as_deref() == Some("4") => {
-                Ok(Admitted::Upgrade(sid, shard))
+        let same_revision = query.revision.as_deref() == Some("4");
+        // A session that is not there is reported before everything else that is wrong; only its shard knows.
+        return Ok(match (wants_websocket, websocket, request.method()) {
+            (true, _, _) if same_revision => Admitted::Upgrade(sid, shard),
+            (true, _, _) => return fail(EngineError::BadRequest),
+            (false, false, &Method::GET | &Method::POST) if same_revision => {
+                Admitted::Poll(sid, shard)
             }
-            // Its session decides about the rest, wherever it lives: an unknown one comes before a wrong transport.
-            (false, true) if shard == context.shard.id && context.shard.by_sid(&sid).is_none() => {
-                fail(EngineError::SessionUnknown)
+            (false, false, &Method::GET | &Method::POST) | (false, true, _) => {
+                Admitted::Refuse(sid, shard, EngineError::BadRequest.answer())
             }
-            (_, true) | (true, false) => fail(EngineError::BadRequest),
-            (false, false) if query.revision.as_deref() != Some("4") => {
-                match context.shard.by_sid(&sid) {
-                    None if shard == context.shard.id => fail(EngineError::SessionUnknown),
-                    _ => fail(EngineError::BadRequest),
-                }
+            (false, false, _) => {
+                Admitted::Refuse(sid, shard, Answer::empty(StatusCode::METHOD_NOT_ALLOWED))
             }
-            (false, false) => Ok(Admitted::Poll(sid)),
-        };
+        });
     }
     if request.method() != Method::GET {
         return fail(EngineError::BadHandshakeMethod);
@@ -321,6 +330,16 @@ fn switch(request: &Request<Incoming>) -> Result<Reply, Box<Reply>> {
     let accept =
         HeaderValue::from_str(&derive_accept_key(key)).expect("base64 is a valid header value");
     out.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    // Nothing depends on it, but a browser that offered subprotocols closes the connection where none is chosen.
+    let offered = headers
+        .get(header::SEC_WEBSOCKET_PROTOCOL)
+        .and_then(|v| v.to_str().ok());
+    if let Some(Ok(first)) = offered
+        .and_then(|v| v.split(',').next())
+        .map(|p| HeaderValue::from_str(p.trim()))
+    {
+        out.insert(header::SEC_WEBSOCKET_PROTOCOL, first);
+    }
     Ok(response)
 }
 
@@ -334,29 +353,42 @@ fn is_websocket_key(key: &[u8]) -> bool {
 
 // ---- polling ----------------------------------------------------------------------------------------------------------------
 
-async fn poll(context: &Rc<Context>, request: Request<Incoming>, sid: SessionId) -> Outcome {
-    let owner = sid
-        .shard(context.shard.node)
-        .filter(|s| *s != context.shard.id);
+async fn poll(
+    context: &Rc<Context>,
+    request: Request<Incoming>,
+    sid: SessionId,
+    shard: ShardId,
+) -> Outcome {
+    let elsewhere = shard != context.shard.id;
     let coding = Coding::choose(request.headers());
-    let answer = match *request.method() {
-        Method::GET => match owner {
-            None => get(context, &sid).await,
-            Some(owner) => get_elsewhere(context, owner, sid).await,
-        },
-        Method::POST => {
-            let body = read_body(context, request);
-            match owner {
-                None => post(context, &sid, body).await,
-                Some(owner) => post_elsewhere(context, owner, sid, body).await,
-            }
+    let answer = if request.method() == Method::GET {
+        if elsewhere {
+            get_elsewhere(context, shard, sid).await
+        } else {
+            get(context, &sid).await
         }
-        _ => Answer::empty(StatusCode::METHOD_NOT_ALLOWED),
+    } else {
+        let body = read_body(context, request);
+        if elsewhere {
+            post_elsewhere(context, shard, sid, body).await
+        } else {
+            post(context, &sid, body).await
+        }
     };
     match compressed(context, answer, coding) {
         Some(response) => Outcome::Reply(response),
         None => Outcome::Abort,
     }
+}
+
+/// Whether a shard has this session.
+async fn exists(context: &Context, sid: SessionId, shard: ShardId) -> bool {
+    if shard == context.shard.id {
+        return context.shard.by_sid(&sid).is_some();
+    }
+    let (reply, answer) = oneshot::channel();
+    context.send(shard, Mail::Exists { sid, reply });
+    answer.await.unwrap_or(false)
 }
 
 fn compressed(context: &Context, answer: Answer, coding: Option<Coding>) -> Option<Reply> {

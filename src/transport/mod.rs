@@ -40,6 +40,13 @@ use crate::transport::settings::Settings;
 /// What a request that came to one shard wants of a session on another.
 #[derive(Debug)]
 pub enum Mail {
+    /// A question whether there is such a session.
+    Exists {
+        /// The session.
+        sid: SessionId,
+        /// Where the answer goes.
+        reply: oneshot::Sender<bool>,
+    },
     /// A polling GET.
     Get {
         /// The session.
@@ -112,6 +119,7 @@ pub fn deliver(context: &Rc<Context>, mail: Mail) {
     let context = Rc::clone(context);
     crate::tasks::spawn_local("mail", async move {
         match mail {
+            Mail::Exists { sid, reply } => drop(reply.send(context.shard.by_sid(&sid).is_some())),
             Mail::Get { sid, mut reply } => {
                 let answer = tokio::select! {
                     biased;

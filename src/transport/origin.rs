@@ -61,7 +61,6 @@ pub fn check(headers: &HeaderMap, host: Option<&str>, cors: &Cors) -> Verdict {
 
 /// `https://*.example.com` allows every subdomain, with the same scheme and port.
 fn matches(allowed: &str, origin: &str) -> bool {
-    let (allowed, origin) = (allowed.to_ascii_lowercase(), origin.to_ascii_lowercase());
     let Some((scheme, rest)) = allowed.split_once("://*.") else {
         return allowed == origin;
     };

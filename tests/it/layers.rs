@@ -40,7 +40,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("telemetry", &["hub"]),
     ("tasks", &[]),
     ("config", &["hub", "telemetry"]),
-    ("cli", &["config", "app", "server", "builtin", "contract"]),
+    (
+        "cli",
+        &["config", "app", "server", "builtin", "contract", "webhook"],
+    ),
     ("app", &["*"]),
     ("lib", &["*"]),
     ("main", &["*"]),
