@@ -1,4 +1,4 @@
-//! [`Acks`]: acknowledgements awaited from the clients of one shard.
+//! `Acks`: acknowledgements awaited from the clients of one shard.
 //!
 //! Each recipient of an emit with an acknowledgement is asked once; it answers, or it leaves, or nobody waits any more. All
 //! three end the entry. An answer that nobody waits for (late, repeated, made up) is ignored.

@@ -1,7 +1,7 @@
 //! [`Lane`]: what one socket still has to have done, in the order in which the client asked for it (contract 4a).
 //!
 //! CONNECT, events and the end of the socket enter it; calls to backends leave it in the same order, and at most
-//! `max_in_flight` of them overlap. The lane is plain data: [`super::work`] drives it.
+//! `max_in_flight` of them overlap. The lane is plain data: `work` drives it.
 //!
 //! A lane takes events while it holds fewer than `events` and `bytes`, so one may pass the limit and an empty lane always takes
 //! one. Calls under way count until their effects are applied.

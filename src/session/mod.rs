@@ -7,7 +7,7 @@
 //!
 //! - [`Session`] is what transports drive: packets in, and a phase that tells when to close.
 //! - [`conversation`] decides about packets; it is pure.
-//! - [`lane`] keeps the order of a socket's calls; [`work`] runs it.
+//! - [`lane`] keeps the order of a socket's calls; `work` runs it.
 //! - [`shard`] holds the sessions of one thread and steps their timers.
 //! - [`backend`] is the seam to whoever answers.
 //!
