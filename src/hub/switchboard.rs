@@ -59,6 +59,8 @@ pub struct Switchboard {
     node: NodeTag,
     directory: Directory,
     inboxes: Box<[Inbox]>,
+    /// Places of each inbox.
+    places: u32,
     budget: Budget,
     encodings: AtomicU64,
     last_ack: AtomicU64,
@@ -83,6 +85,7 @@ impl Switchboard {
             node,
             directory: Directory::new(limits.rooms),
             inboxes: (0..shards).map(|_| Inbox::new(places)).collect(),
+            places,
             budget: Budget::new(shards, limits.outbox_total),
             encodings: AtomicU64::new(0),
             last_ack: AtomicU64::new(0),
@@ -139,7 +142,7 @@ impl Switchboard {
             begun,
             tally: None,
         });
-        let places = order.work.places();
+        let places = self.places_of(&order);
         if self.hand_over(&order, places, ShardSet::default()).is_ok() {
             return Ok(());
         }
@@ -287,6 +290,11 @@ impl Switchboard {
         }
     }
 
+    /// Never more than there are: it would wait for ever.
+    fn places_of(&self, order: &Order) -> u32 {
+        order.work.places().min(self.places)
+    }
+
     /// Steps 1 and 2: under the stripes, read who is interested, take a place in each inbox and push, or take none at all; then
     /// ring. On the shards in `held` the places are there already and are used up where the order goes there.
     fn hand_over(
@@ -339,7 +347,7 @@ impl Switchboard {
 
     /// Hands an order over, at once or after waiting.
     async fn submit(&self, order: Arc<Order>) {
-        let places = order.work.places();
+        let places = self.places_of(&order);
         if self.hand_over(&order, places, ShardSet::default()).is_ok() {
             return;
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashTable;
 
 use crate::hub::action::{Audience, Target};
+use crate::hub::fault::{Fault, is_planted};
 use crate::hub::id::{Namespace, Room, ShardId};
 use crate::hub::sync::{Hashing, Mutex};
 
@@ -120,7 +121,9 @@ impl Directory {
     ) -> R {
         let hash = self.hash(namespace, room);
         let stripe = self.stripes[stripe_of(hash)].lock();
-        then(shards(&stripe, hash, namespace, room))
+        let found = shards(&stripe, hash, namespace, room);
+        let _held = (!is_planted(Fault::StripeReleasedEarly)).then_some(stripe);
+        then(found)
     }
 
     fn with_many<R>(
@@ -144,6 +147,7 @@ impl Directory {
             let stripe = &held[below.count_ones() as usize];
             found = found.union(shards(stripe, hash, namespace, Some(room)));
         }
+        let _held = (!is_planted(Fault::StripeReleasedEarly)).then_some(held);
         then(found)
     }
 
@@ -202,6 +206,12 @@ impl Directory {
                 });
             }
         }
+    }
+
+    /// The shards with members of a room.
+    #[cfg(test)]
+    pub(crate) fn shards(&self, namespace: &Namespace, room: &Room) -> ShardSet {
+        self.with_one(namespace, Some(room), |found| found)
     }
 
     fn hash(&self, namespace: &Namespace, room: Option<&Room>) -> u64 {
