@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::hub::acks::AckEvent;
 use crate::hub::action::{Action, Applied, Audience, Target};
-use crate::hub::id::{NodeTag, ShardId, SocketId};
+use crate::hub::id::{Namespace, NodeTag, Room, ShardId, SocketId};
 use crate::hub::reads::{Answer, Query};
 use crate::hub::settings::Settings;
 use crate::protocol::frame::Frame;
@@ -254,6 +254,25 @@ impl Switchboard {
         Ok(given)
     }
 
+    /// Notes that a shard has members of a name now, see [`Directory::occupy`].
+    pub(crate) fn occupy(
+        &self,
+        shard: ShardId,
+        name: (&Namespace, Option<&Room>),
+        unlimited: bool,
+    ) -> Option<u64> {
+        let (namespace, room) = name;
+        let inbox = &self.inboxes[shard.index()];
+        self.directory
+            .occupy(namespace, room, shard, inbox, unlimited)
+    }
+
+    /// Notes that a shard has no members of a name any more.
+    pub(crate) fn vacate(&self, shard: ShardId, namespace: &Namespace, room: Option<&Room>) {
+        self.directory.vacate(namespace, room, shard);
+    }
+
+    #[cfg(test)]
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }

@@ -33,6 +33,8 @@ pub(super) enum Violation {
     Gap { client: usize, room: usize },
     /// An emit that was given up reached some members only.
     Half { number: usize },
+    /// A change of a client's rooms was reported as done by nobody.
+    Unapplied { client: usize },
 }
 
 /// An emit.
@@ -63,6 +65,7 @@ pub(super) struct Membership {
 pub(super) struct Record {
     emits: RefCell<Vec<Emit>>,
     memberships: RefCell<Vec<Membership>>,
+    unapplied: Cell<Option<usize>>,
     numbers: Cell<usize>,
 }
 
@@ -93,6 +96,11 @@ impl Record {
         });
     }
 
+    /// A change of this client's rooms came back without having touched it.
+    pub(super) fn unapplied(&self, client: usize) {
+        self.unapplied.set(Some(client));
+    }
+
     pub(super) fn emits(&self) -> Vec<Emit> {
         self.emits.borrow().clone()
     }
@@ -112,7 +120,11 @@ impl Record {
         checked.room_order()?;
         checked.performer_order()?;
         checked.gaps()?;
-        checked.halves()
+        checked.halves()?;
+        match self.unapplied.get() {
+            Some(client) => Err(Violation::Unapplied { client }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use futures_util::future::LocalBoxFuture;
-use generator::{Gn, LocalGenerator};
+use generator::{Generator, Gn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -47,7 +47,10 @@ pub(crate) fn wait_for_lock() {
 fn give_way(step: Step) {
     // A coroutine that is torn down, or that has failed, unwinds through guards.
     if is_simulated() && !std::thread::panicking() {
-        #[expect(deprecated, reason = "a lock deep in the product cannot be handed the scope")]
+        #[expect(
+            deprecated,
+            reason = "a lock deep in the product cannot be handed the scope"
+        )]
         generator::yield_with(step);
     }
 }
@@ -120,9 +123,24 @@ impl Task {
     }
 }
 
+/// What a coroutine runs. It is handed in, for the coroutine's own function would have to be `Send`.
+type Body = Box<dyn FnOnce()>;
+
+/// A coroutine that may give way from within any function that it calls.
+fn coroutine(body: Body) -> Generator<'static, Body, Step> {
+    let mut coroutine = Gn::new_opt(STACK, || {
+        #[expect(deprecated, reason = "the way to yield from within, see `give_way`")]
+        let body = generator::get_yield::<Body>();
+        body.expect("handed in below")();
+        Step::Asleep
+    });
+    coroutine.set_para(body);
+    coroutine
+}
+
 /// A simulated thread as the scheduler sees it.
 struct Thread {
-    coroutine: LocalGenerator<'static, (), Step>,
+    coroutine: Generator<'static, Body, Step>,
     woken: Arc<AtomicBool>,
     is_asleep: bool,
 }
@@ -141,10 +159,7 @@ pub(crate) fn run(course: &Rc<Course>, threads: Vec<Vec<Task>>) -> Result<(), St
             let woken = Arc::new(AtomicBool::new(true));
             let (course, left, flag) = (Rc::clone(course), Rc::clone(&left), Arc::clone(&woken));
             Thread {
-                coroutine: Gn::new_scoped_opt_local(STACK, move |_| {
-                    execute(&course, tasks, &left, &flag);
-                    Step::Asleep
-                }),
+                coroutine: coroutine(Box::new(move || execute(&course, tasks, &left, &flag))),
                 woken,
                 is_asleep: false,
             }

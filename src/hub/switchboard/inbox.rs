@@ -31,6 +31,8 @@ struct Queue {
     messages: Vec<Message>,
     /// Places of all of them.
     places: usize,
+    /// Messages there have ever been.
+    pushed: u64,
     closed: bool,
 }
 
@@ -99,6 +101,7 @@ impl Inbox {
         if !queue.closed {
             queue.messages.push(message);
             queue.places += places as usize;
+            queue.pushed += 1;
         }
     }
 
@@ -124,16 +127,23 @@ impl Inbox {
         self.bell.notified().await;
     }
 
-    /// Swaps all messages into the empty vector and frees their places.
-    pub(crate) fn swap(&self, into: &mut Vec<Message>) {
+    /// The number that the next message will have.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.queue.lock().pushed
+    }
+
+    /// Swaps all messages into the empty vector and frees their places. Returns the number of the first; the others follow.
+    pub(crate) fn swap(&self, into: &mut Vec<Message>) -> u64 {
         debug_assert!(into.is_empty(), "the former messages were applied");
-        let places = {
+        let (places, first) = {
             let mut queue = self.queue.lock();
             std::mem::swap(&mut queue.messages, into);
-            std::mem::take(&mut queue.places)
+            let first = queue.pushed - into.len() as u64;
+            (std::mem::take(&mut queue.places), first)
         };
         let lost = usize::from(places > 0 && is_planted(Fault::PlaceLost));
         self.places.add_permits(places - lost);
+        first
     }
 
     /// Ends the inbox: nobody waits for its places any more, and what lies in it is dropped.
