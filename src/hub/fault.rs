@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     PlaceLost,
     /// A join is acknowledged before the directory knows of it.
     JoinAcknowledgedEarly,
+    /// Messages that were under way when a room ended reach those who join it next.
+    StaleMessageDelivered,
 }
 
 #[cfg(not(test))]

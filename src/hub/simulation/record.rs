@@ -7,6 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
+use super::WATCHED;
+
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Violation {
@@ -255,26 +257,25 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// A member sees a suffix of the room without gaps; each leave may begin one. The first client sees all of the first room.
+    /// A member sees a suffix of the room without gaps; each leave may begin one. The first client sees all of some rooms.
     fn gaps(&self) -> Result<(), Violation> {
-        let whole: Vec<usize> = self.received[0]
-            .iter()
-            .copied()
-            .filter(|number| self.is_of(*number, Some(0)))
-            .collect();
-        for (client, positions) in self.positions.iter().enumerate() {
+        for room in 0..WATCHED {
             // One that was sent to a second room too may come to those who are not in this one.
-            let seen = whole
+            let whole = self.received[0]
                 .iter()
-                .filter(|number| self.emits[**number].rooms.len() == 1);
-            let seen: Vec<bool> = seen.map(|number| positions.contains_key(number)).collect();
-            let ends = seen.windows(2).filter(|pair| pair[0] && !pair[1]).count();
-            let leaves = self
-                .memberships
-                .iter()
-                .filter(|m| m.client == client && m.room == 0 && !m.joins);
-            if ends > leaves.count() {
-                return Err(Violation::Gap { client, room: 0 });
+                .filter(|number| self.emits[**number].rooms == [room]);
+            let whole: Vec<usize> = whole.copied().collect();
+            for (client, positions) in self.positions.iter().enumerate() {
+                let seen = whole.iter().map(|number| positions.contains_key(number));
+                let seen: Vec<bool> = seen.collect();
+                let ends = seen.windows(2).filter(|pair| pair[0] && !pair[1]).count();
+                let of_room = self
+                    .memberships
+                    .iter()
+                    .filter(|m| m.client == client && m.room == room);
+                if ends > of_room.filter(|m| !m.joins).count() {
+                    return Err(Violation::Gap { client, room });
+                }
             }
         }
         Ok(())
