@@ -9,6 +9,16 @@ use crate::hub::id::{Namespace, Room, SocketId};
 use crate::hub::key::SocketKey;
 use crate::hub::roster::Name;
 
+/// A room to be joined.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun<'a> {
+    pub(super) room: &'a Room,
+    /// Whether it had no members here.
+    is_new: bool,
+    /// Number of the first message for its members, where it is new; `None` where a limit forbids it.
+    pub(super) since: Option<u64>,
+}
+
 impl Hub {
     /// Puts sockets of a namespace into rooms; each joins all of them or, where a limit forbids one, none.
     pub(super) fn join_all(
@@ -26,21 +36,27 @@ impl Hub {
             .collect();
         rooms.sort_unstable();
         rooms.dedup();
-        let begun: Vec<&Room> = self.with(|state| {
+        let new: Vec<bool> = self.with(|state| {
             let is_new = |room: &&Room| state.roster.group(namespace, Some(room)).is_none();
-            rooms.iter().copied().filter(is_new).collect()
+            rooms.iter().map(is_new).collect()
         });
-        let (begun, refused): (Vec<&Room>, Vec<&Room>) = begun
-            .into_iter()
-            .partition(|room| self.occupy(namespace, room, false));
+        let begun = rooms.into_iter().zip(new).map(|(room, is_new)| Begun {
+            room,
+            is_new,
+            since: if is_new {
+                self.occupy(namespace, room, false)
+            } else {
+                Some(0)
+            },
+        });
+        let begun: Vec<Begun<'_>> = begun.collect();
         let limit = self.limits.rooms_per_socket;
-        let is_possible = refused.is_empty();
-        let applied = self.with(|state| state.join(sockets, namespace, &rooms, is_possible, limit));
-        for room in begun {
-            let is_empty = self.with(|state| state.roster.group(namespace, Some(room)).is_none());
+        let applied = self.with(|state| state.join(sockets, namespace, &begun, limit));
+        for begun in begun.iter().filter(|begun| begun.is_new) {
+            let room = Some(begun.room);
+            let is_empty = self.with(|state| state.roster.group(namespace, room).is_none());
             if is_empty {
-                let directory = self.switchboard.directory();
-                directory.vacate(namespace, Some(room), self.shard);
+                self.switchboard.vacate(self.shard, namespace, room);
             }
         }
         applied
@@ -66,13 +82,17 @@ impl Hub {
         };
         // First in, then out: where both are the same room, nobody may find it empty in between.
         let room = room.filter(|room| !self.is_implicit(room));
-        if let Some(room) = &room {
-            self.occupy(&namespace, room, true);
-        }
+        let since = room
+            .as_ref()
+            .and_then(|room| self.occupy(&namespace, room, true));
         let mut ended = Vec::new();
         self.with(|state| {
             let former = state.roster.user_room(index);
-            let group = room.map(|room| state.roster.join(index, &namespace, &room));
+            let group = room.map(|room| {
+                state
+                    .roster
+                    .join(index, &namespace, &room, since.unwrap_or(0))
+            });
             if let Some(former) = former.filter(|former| Some(*former) != group) {
                 state.roster.leave(index, former, &mut ended);
             }
@@ -83,14 +103,14 @@ impl Hub {
 
     pub(super) fn vacate(&self, ended: &[Name]) {
         for (namespace, room) in ended {
-            let directory = self.switchboard.directory();
-            directory.vacate(namespace, room.as_ref(), self.shard);
+            self.switchboard
+                .vacate(self.shard, namespace, room.as_ref());
         }
     }
 
-    fn occupy(&self, namespace: &Namespace, room: &Room, unlimited: bool) -> bool {
-        let directory = self.switchboard.directory();
-        directory.occupy(namespace, Some(room), self.shard, unlimited)
+    fn occupy(&self, namespace: &Namespace, room: &Room, unlimited: bool) -> Option<u64> {
+        let name = (namespace, Some(room));
+        self.switchboard.occupy(self.shard, name, unlimited)
     }
 
     /// Whether the room is that of a socket itself, which is never joined or left (contract 7).

@@ -20,8 +20,13 @@ pub(crate) struct Recipients {
 }
 
 impl Recipients {
-    /// The sockets of this shard that the audience means, each once, in no order.
-    pub(crate) fn of<'a>(&'a mut self, roster: &'a Roster, audience: &Audience) -> &'a [Member] {
+    /// The sockets of this shard that the audience of a message means, each once, in no order.
+    pub(crate) fn of<'a>(
+        &'a mut self,
+        roster: &'a Roster,
+        audience: &Audience,
+        number: u64,
+    ) -> &'a [Member] {
         let Self { marks, found } = self;
         found.clear();
         found.shrink_to(KEPT);
@@ -31,16 +36,16 @@ impl Recipients {
         };
         if audience.except.is_empty() {
             match &audience.to {
-                Target::All => return roster.members(everybody),
+                Target::All => return roster.members_at(everybody, number),
                 Target::Names(names) if names.sockets.is_empty() && names.rooms.len() == 1 => {
                     let group = roster.group(namespace, names.rooms.first());
-                    return group.map_or(&[], |group| roster.members(group));
+                    return group.map_or(&[], |group| roster.members_at(group, number));
                 }
                 Target::Names(_) => {}
             }
         }
         marks.begin(roster.capacity());
-        for_each(roster, namespace, &audience.except, |member| {
+        for_each(roster, namespace, &audience.except, u64::MAX, |member| {
             marks.is_first(member);
         });
         let mut take = |member| {
@@ -49,18 +54,32 @@ impl Recipients {
             }
         };
         match &audience.to {
-            Target::All => roster.members(everybody).iter().copied().for_each(take),
-            Target::Names(names) => for_each(roster, namespace, names, &mut take),
+            Target::All => roster
+                .members_at(everybody, number)
+                .iter()
+                .copied()
+                .for_each(take),
+            Target::Names(names) => for_each(roster, namespace, names, number, &mut take),
         }
         found
     }
 }
 
-/// Calls the function for each member of each name, so for some members more than once.
-fn for_each(roster: &Roster, namespace: &Namespace, names: &Names, mut f: impl FnMut(Member)) {
+/// Calls the function for each member that each name has for this message, so for some members more than once.
+fn for_each(
+    roster: &Roster,
+    namespace: &Namespace,
+    names: &Names,
+    number: u64,
+    mut f: impl FnMut(Member),
+) {
     for room in &names.rooms {
         if let Some(group) = roster.group(namespace, Some(room)) {
-            roster.members(group).iter().copied().for_each(&mut f);
+            roster
+                .members_at(group, number)
+                .iter()
+                .copied()
+                .for_each(&mut f);
         }
     }
     for id in &names.sockets {

@@ -18,6 +18,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 
 use crate::hub::action::State;
+use crate::hub::fault::{Fault, is_planted};
 use crate::hub::id::{ConnectionId, Namespace, Room, SocketId, UserId};
 use crate::hub::key::{SocketKey, narrow};
 use crate::hub::sync::Hashing;
@@ -42,6 +43,8 @@ struct Place {
 struct Group {
     namespace: Namespace,
     room: Option<Room>,
+    /// Number of the first message in the inbox that is for its members.
+    since: u64,
     members: Vec<Member>,
 }
 
@@ -112,8 +115,8 @@ impl Roster {
         }
     }
 
-    /// Adds a socket to its namespace.
-    pub(crate) fn insert(&mut self, new: &NewSocket, connection: u32) -> SocketKey {
+    /// Adds a socket to its namespace, which begins with this message where it has no group yet.
+    pub(crate) fn insert(&mut self, new: &NewSocket, connection: u32, since: u64) -> SocketKey {
         self.births = self.births.wrapping_add(1);
         let index = narrow(self.sockets.insert(Socket {
             generation: self.births,
@@ -130,7 +133,7 @@ impl Roster {
             user_room: None,
         }));
         self.ids.insert(new.id, index);
-        let group = self.group_or_new(&new.namespace, None);
+        let group = self.group_or_new(&new.namespace, None, since);
         self.enter(index, group);
         self.counters.sockets.set(self.sockets.len() as u64);
         SocketKey {
@@ -213,13 +216,28 @@ impl Roster {
         &self.groups[group as usize].members
     }
 
+    /// The members for whom a message with this number is: none where the group began after it.
+    pub(crate) fn members_at(&self, group: u32, number: u64) -> &[Member] {
+        let group = &self.groups[group as usize];
+        if number < group.since && !is_planted(Fault::StaleMessageDelivered) {
+            return &[];
+        }
+        &group.members
+    }
+
     pub(crate) fn is_in(&self, index: u32, group: u32) -> bool {
         self.place(index, group).is_some()
     }
 
-    /// Puts a socket into a room; nothing where it is there already.
-    pub(crate) fn join(&mut self, index: u32, namespace: &Namespace, room: &Room) -> u32 {
-        let group = self.group_or_new(namespace, Some(room));
+    /// Puts a socket into a room, which begins with this message where it has no group yet. Nothing where it is there already.
+    pub(crate) fn join(
+        &mut self,
+        index: u32,
+        namespace: &Namespace,
+        room: &Room,
+        since: u64,
+    ) -> u32 {
+        let group = self.group_or_new(namespace, Some(room), since);
         if !self.is_in(index, group) {
             self.enter(index, group);
         }
@@ -274,13 +292,14 @@ impl Roster {
         places.iter().find(|place| place.group == group).copied()
     }
 
-    fn group_or_new(&mut self, namespace: &Namespace, room: Option<&Room>) -> u32 {
+    fn group_or_new(&mut self, namespace: &Namespace, room: Option<&Room>, since: u64) -> u32 {
         if let Some(group) = self.group(namespace, room) {
             return group;
         }
         let group = narrow(self.groups.insert(Group {
             namespace: namespace.clone(),
             room: room.cloned(),
+            since,
             members: Vec::with_capacity(1),
         }));
         match room {

@@ -12,6 +12,7 @@ use crate::hub::connections::{Connections, Keep, Wake};
 use crate::hub::effect::{Departed, Effect};
 use crate::hub::id::{Namespace, Room};
 use crate::hub::key::{ConnectionKey, SocketKey};
+use crate::hub::membership::Begun;
 use crate::hub::outbox::Bounds;
 use crate::hub::recipients::Recipients;
 use crate::hub::roster::{Name, NewSocket, Roster, Socket};
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(crate) connections: Connections,
     pub(crate) acks: Acks,
     pub(crate) effects: Vec<Effect>,
+    /// Number of the message that is being applied.
+    pub(crate) message: u64,
     recipients: Recipients,
     counters: Arc<ShardCounters>,
 }
@@ -55,6 +58,7 @@ impl State {
             connections: Connections::new(bounds, Arc::clone(&counters)),
             acks: Acks::new(Arc::clone(pending), Arc::clone(&counters)),
             effects: Vec::new(),
+            message: 0,
             recipients: Recipients::default(),
             counters,
         }
@@ -94,21 +98,21 @@ impl State {
         }
     }
 
-    /// Adds a socket; true where it is the first of its namespace here.
+    /// Adds a socket. Where it is the first of its namespace here, the messages for the namespace begin with this one.
     pub(crate) fn attach(
         &mut self,
         connection: ConnectionKey,
         new: &NewSocket,
-    ) -> Option<(SocketKey, bool)> {
+        since: u64,
+    ) -> Option<SocketKey> {
         let sockets = &mut self.connections.get_mut(connection)?.sockets;
-        let is_first = self.roster.group(&new.namespace, None).is_none();
-        let socket = self.roster.insert(new, connection.index);
+        let socket = self.roster.insert(new, connection.index, since);
         if sockets.is_empty() {
             // Most connections have one namespace.
             sockets.reserve_exact(1);
         }
         sockets.push(socket.index);
-        Some((socket, is_first))
+        Some(socket)
     }
 
     /// Takes a socket out of everything.
@@ -147,7 +151,7 @@ impl State {
 
     /// Sends a packet; volatile where a beginning is given.
     pub(crate) fn emit(&mut self, to: &Audience, frame: &Frame, begun: Option<Instant>) -> Applied {
-        let recipients = self.recipients.of(&self.roster, to);
+        let recipients = self.recipients.of(&self.roster, to, self.message);
         let keep = begun.map_or(Keep::Always, Keep::UnlessBlockedBefore);
         let wake = wake_for(recipients.len());
         let mut sockets = 0;
@@ -169,7 +173,7 @@ impl State {
         frame: &Frame,
         request: &AckRequest,
     ) -> Applied {
-        let recipients = self.recipients.of(&self.roster, to);
+        let recipients = self.recipients.of(&self.roster, to, self.message);
         let wake = wake_for(recipients.len());
         let mut asked = Vec::with_capacity(recipients.len());
         for member in recipients {
@@ -190,37 +194,36 @@ impl State {
     /// Counts the recipients.
     pub(crate) fn count(&mut self, to: &Audience) -> Applied {
         Applied {
-            sockets: self.recipients.of(&self.roster, to).len(),
+            sockets: self.recipients.of(&self.roster, to, self.message).len(),
             limited: 0,
         }
     }
 
     /// Indexes of the recipients.
     pub(crate) fn sockets(&mut self, to: &Audience) -> Vec<u32> {
-        let recipients = self.recipients.of(&self.roster, to);
+        let recipients = self.recipients.of(&self.roster, to, self.message);
         recipients.iter().map(|member| member.socket).collect()
     }
 
-    /// Puts sockets into rooms, each into all or none. Where it is not possible, only those that are in all of them stay out of
-    /// the number of the limited.
+    /// Puts sockets into rooms, each into all or, where a limit forbids one that it is not in, into none.
     pub(crate) fn join(
         &mut self,
         sockets: &[u32],
         namespace: &Namespace,
-        rooms: &[&Room],
-        is_possible: bool,
+        rooms: &[Begun<'_>],
         limit: usize,
     ) -> Applied {
         let roster = &mut self.roster;
-        let mut groups: Vec<Option<u32>> = rooms
+        let is_possible = rooms.iter().all(|room| room.since.is_some());
+        let groups = rooms
             .iter()
-            .map(|room| roster.group(namespace, Some(room)))
-            .collect();
+            .map(|room| roster.group(namespace, Some(room.room)));
+        let mut groups: Vec<Option<u32>> = groups.collect();
         let mut applied = Applied::default();
         for socket in sockets {
             let is_in =
-                |group: &Option<u32>| group.is_some_and(|group| roster.is_in(*socket, group));
-            let missing = groups.iter().filter(|group| !is_in(group)).count();
+                |group: &&Option<u32>| group.is_some_and(|group| roster.is_in(*socket, group));
+            let missing = groups.len() - groups.iter().filter(is_in).count();
             let fits = is_possible && roster.counted_rooms(*socket) + missing <= limit;
             if missing > 0 && !fits {
                 applied.limited += 1;
@@ -228,7 +231,8 @@ impl State {
             }
             applied.sockets += 1;
             for (room, group) in rooms.iter().zip(&mut groups) {
-                *group = Some(roster.join(*socket, namespace, room));
+                let since = room.since.unwrap_or_default();
+                *group = Some(roster.join(*socket, namespace, room.room, since));
             }
         }
         self.counters.joins_limited.add(applied.limited as u64);

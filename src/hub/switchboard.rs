@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::hub::acks::AckEvent;
 use crate::hub::action::{Action, Applied, Audience, Target};
-use crate::hub::id::{NodeTag, ShardId, SocketId};
+use crate::hub::id::{Namespace, NodeTag, Room, ShardId, SocketId};
 use crate::hub::reads::{Answer, Query};
 use crate::hub::settings::Settings;
 use crate::protocol::frame::Frame;
@@ -59,6 +59,8 @@ pub struct Switchboard {
     node: NodeTag,
     directory: Directory,
     inboxes: Box<[Inbox]>,
+    /// Places of each inbox.
+    places: u32,
     budget: Budget,
     encodings: AtomicU64,
     last_ack: AtomicU64,
@@ -83,6 +85,7 @@ impl Switchboard {
             node,
             directory: Directory::new(limits.rooms),
             inboxes: (0..shards).map(|_| Inbox::new(places)).collect(),
+            places,
             budget: Budget::new(shards, limits.outbox_total),
             encodings: AtomicU64::new(0),
             last_ack: AtomicU64::new(0),
@@ -139,7 +142,7 @@ impl Switchboard {
             begun,
             tally: None,
         });
-        let places = order.work.places();
+        let places = self.places_of(&order);
         if self.hand_over(&order, places, ShardSet::default()).is_ok() {
             return Ok(());
         }
@@ -251,6 +254,25 @@ impl Switchboard {
         Ok(given)
     }
 
+    /// Notes that a shard has members of a name now, see [`Directory::occupy`].
+    pub(crate) fn occupy(
+        &self,
+        shard: ShardId,
+        name: (&Namespace, Option<&Room>),
+        unlimited: bool,
+    ) -> Option<u64> {
+        let (namespace, room) = name;
+        let inbox = &self.inboxes[shard.index()];
+        self.directory
+            .occupy(namespace, room, shard, inbox, unlimited)
+    }
+
+    /// Notes that a shard has no members of a name any more.
+    pub(crate) fn vacate(&self, shard: ShardId, namespace: &Namespace, room: Option<&Room>) {
+        self.directory.vacate(namespace, room, shard);
+    }
+
+    #[cfg(test)]
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }
@@ -285,6 +307,11 @@ impl Switchboard {
                 shards.fold(ShardSet::default(), ShardSet::union)
             }
         }
+    }
+
+    /// Never more than there are: it would wait for ever.
+    fn places_of(&self, order: &Order) -> u32 {
+        order.work.places().min(self.places)
     }
 
     /// Steps 1 and 2: under the stripes, read who is interested, take a place in each inbox and push, or take none at all; then
@@ -339,7 +366,7 @@ impl Switchboard {
 
     /// Hands an order over, at once or after waiting.
     async fn submit(&self, order: Arc<Order>) {
-        let places = order.work.places();
+        let places = self.places_of(&order);
         if self.hand_over(&order, places, ShardSet::default()).is_ok() {
             return;
         }

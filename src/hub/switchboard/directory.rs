@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashTable;
 
 use crate::hub::action::{Audience, Target};
+use crate::hub::fault::{Fault, is_planted};
 use crate::hub::id::{Namespace, Room, ShardId};
+use crate::hub::switchboard::inbox::Inbox;
 use crate::hub::sync::{Hashing, Mutex};
 
 const STRIPES: usize = 64;
@@ -120,7 +122,9 @@ impl Directory {
     ) -> R {
         let hash = self.hash(namespace, room);
         let stripe = self.stripes[stripe_of(hash)].lock();
-        then(shards(&stripe, hash, namespace, room))
+        let found = shards(&stripe, hash, namespace, room);
+        let _held = (!is_planted(Fault::StripeReleasedEarly)).then_some(stripe);
+        then(found)
     }
 
     fn with_many<R>(
@@ -144,29 +148,37 @@ impl Directory {
             let stripe = &held[below.count_ones() as usize];
             found = found.union(shards(stripe, hash, namespace, Some(room)));
         }
+        let _held = (!is_planted(Fault::StripeReleasedEarly)).then_some(held);
         then(found)
     }
 
-    /// Notes that a shard has members of a name now. False where the limit of rooms forbids a new one. User rooms are exempt
-    /// (`unlimited`): they are at most one per socket, and without it a user could not be reached.
+    /// Notes that a shard has members of a name now. `None` where the limit of rooms forbids a new one; the rooms of users are
+    /// exempt (`unlimited`): they are at most one per socket, and without it a user could not be reached.
+    ///
+    /// Returns the number of the first message in the shard's inbox that can be for these members.
+    ///
+    /// # Why
+    /// When the last member leaves, messages for the room may still be under way in the inbox. They must find nobody, but a socket
+    /// that joins before they are applied would get them, and not those that came after them while the room was empty here.
     pub(crate) fn occupy(
         &self,
         namespace: &Namespace,
         room: Option<&Room>,
         shard: ShardId,
+        inbox: &Inbox,
         unlimited: bool,
-    ) -> bool {
+    ) -> Option<u64> {
         let hash = self.hash(namespace, room);
         let mut stripe = self.stripes[stripe_of(hash)].lock();
         if let Some(entry) = stripe.find_mut(hash, |entry| entry.is(namespace, room)) {
             entry.shards.insert(shard.index());
-            return true;
+            return Some(inbox.next_number());
         }
         if room.is_some() {
             let before = self.rooms.fetch_add(1, Ordering::Relaxed);
             if before >= self.limit && !unlimited {
                 self.rooms.fetch_sub(1, Ordering::Relaxed);
-                return false;
+                return None;
             }
         }
         let mut shards = ShardSet::default();
@@ -179,7 +191,7 @@ impl Directory {
         stripe.insert_unique(hash, entry, |entry| {
             self.hash(&entry.namespace, entry.room.as_ref())
         });
-        true
+        Some(inbox.next_number())
     }
 
     /// Notes that a shard has no members of a name any more.
@@ -202,6 +214,12 @@ impl Directory {
                 });
             }
         }
+    }
+
+    /// The shards with members of a room.
+    #[cfg(test)]
+    pub(crate) fn shards(&self, namespace: &Namespace, room: &Room) -> ShardSet {
+        self.with_one(namespace, Some(room), |found| found)
     }
 
     fn hash(&self, namespace: &Namespace, room: Option<&Room>) -> u64 {

@@ -9,8 +9,9 @@
 
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
+use crate::hub::fault::{Fault, is_planted};
 use crate::hub::switchboard::message::Message;
-use crate::hub::sync::Mutex;
+use crate::hub::sync::{Mutex, interleave};
 
 /// Places of an inbox.
 pub(crate) const PLACES: u32 = 8192;
@@ -18,10 +19,10 @@ pub(crate) const PLACES: u32 = 8192;
 /// Bytes that a message may have for each place it takes beyond the first.
 const BYTES_PER_PLACE: usize = 16 * 1024;
 
-/// Places of a message with so many bytes; never more than there are, or it would wait for ever.
+/// Places of a message with so many bytes.
 pub(crate) fn places(bytes: usize) -> u32 {
-    let more = u32::try_from(bytes / BYTES_PER_PLACE).unwrap_or(PLACES);
-    more.saturating_add(1).min(PLACES)
+    let more = u32::try_from(bytes / BYTES_PER_PLACE).unwrap_or(u32::MAX);
+    more.saturating_add(1)
 }
 
 /// What a shard finds when it looks.
@@ -30,6 +31,8 @@ struct Queue {
     messages: Vec<Message>,
     /// Places of all of them.
     places: usize,
+    /// Messages there have ever been.
+    pushed: u64,
     closed: bool,
 }
 
@@ -46,6 +49,8 @@ pub(crate) enum Unplaced {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     queue: Mutex<Queue>,
+    #[cfg(test)]
+    total: u32,
     places: Semaphore,
     bell: Notify,
 }
@@ -54,6 +59,8 @@ impl Inbox {
     pub(crate) fn new(places: u32) -> Self {
         Self {
             queue: Mutex::default(),
+            #[cfg(test)]
+            total: places,
             places: Semaphore::new(places as usize),
             bell: Notify::new(),
         }
@@ -61,6 +68,7 @@ impl Inbox {
 
     /// Takes places at once, without overtaking those who wait.
     pub(crate) fn try_reserve(&self, places: u32) -> Result<(), Unplaced> {
+        interleave();
         match self.places.try_acquire_many(places) {
             Ok(permit) => {
                 permit.forget();
@@ -93,11 +101,24 @@ impl Inbox {
         if !queue.closed {
             queue.messages.push(message);
             queue.places += places as usize;
+            queue.pushed += 1;
         }
+    }
+
+    /// Whether nothing waits to be looked at.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.lock().messages.is_empty()
+    }
+
+    /// Whether nothing is in it and nobody holds a place.
+    #[cfg(test)]
+    pub(crate) fn is_unused(&self) -> bool {
+        self.is_empty() && self.places.available_permits() == self.total as usize
     }
 
     /// Tells the shard to look.
     pub(crate) fn ring(&self) {
+        interleave();
         self.bell.notify_one();
     }
 
@@ -106,15 +127,23 @@ impl Inbox {
         self.bell.notified().await;
     }
 
-    /// Swaps all messages into the empty vector and frees their places.
-    pub(crate) fn swap(&self, into: &mut Vec<Message>) {
+    /// The number that the next message will have.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.queue.lock().pushed
+    }
+
+    /// Swaps all messages into the empty vector and frees their places. Returns the number of the first; the others follow.
+    pub(crate) fn swap(&self, into: &mut Vec<Message>) -> u64 {
         debug_assert!(into.is_empty(), "the former messages were applied");
-        let places = {
+        let (places, first) = {
             let mut queue = self.queue.lock();
             std::mem::swap(&mut queue.messages, into);
-            std::mem::take(&mut queue.places)
+            let first = queue.pushed - into.len() as u64;
+            (std::mem::take(&mut queue.places), first)
         };
-        self.places.add_permits(places);
+        let lost = usize::from(places > 0 && is_planted(Fault::PlaceLost));
+        self.places.add_permits(places - lost);
+        first
     }
 
     /// Ends the inbox: nobody waits for its places any more, and what lies in it is dropped.
