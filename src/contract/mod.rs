@@ -28,5 +28,7 @@ pub mod query;
 mod reader;
 pub mod reply;
 pub mod rest;
+#[cfg(test)]
+mod samples;
 mod text;
 mod trim;

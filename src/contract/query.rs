@@ -277,3 +277,6 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     let decoded = percent_decode_str(&text).decode_utf8().ok()?;
     Some(decoded.into_owned().into())
 }
+
+#[cfg(test)]
+mod tests;
