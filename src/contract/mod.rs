@@ -22,8 +22,11 @@ pub mod call;
 mod clock;
 pub mod fault;
 mod names;
+pub mod openapi;
 pub mod packet;
 pub mod problem;
+#[cfg(test)]
+mod properties;
 pub mod query;
 mod reader;
 pub mod reply;

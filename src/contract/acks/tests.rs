@@ -23,8 +23,8 @@ fn report(answers: Answers, missing: Vec<SocketId>) -> AckReport {
     }
 }
 
-fn user(id: &str) -> Option<UserId> {
-    Some(UserId::new(id).expect("a user"))
+fn user(id: &str) -> UserId {
+    UserId::new(id).expect("a user")
 }
 
 fn acks(answers: Answers) -> serde_json::Value {
@@ -34,7 +34,7 @@ fn acks(answers: Answers) -> serde_json::Value {
 #[test]
 fn the_example_of_the_contract_is_written() {
     let mut answers = Answers::default();
-    answers.add(socket(SOCKET), user("42"), payload("true", &[]));
+    answers.add(socket(SOCKET), Some(user("42")), payload("true", &[]));
     assert_eq!(
         report(answers, vec![socket(OTHER)]).to_json(),
         r#"{"id":"em_01JDH5V8Q7C8M5X2R9W4T6Y0ZA","sockets":2,"complete":false,"acks":[{"socket":"aB3xQ9Zk3q9sT0bXw7Kd","user":"42","args":[true]}],"missing":["cD5yR2pQ8mV1nE4tJ6Hs"],"missing_count":1,"nodes":{"expected":1,"answered":1}}"#

@@ -728,7 +728,7 @@ fn an_emit_above_the_limit_is_a_bad_reply() {
     };
     let read = |len| {
         read_with(ReplyKind::Event, &body(len), |context| {
-            context.max_emit = 100
+            context.max_emit = 100;
         })
     };
     assert!(read(100).is_ok());
