@@ -20,6 +20,7 @@ pub mod audience;
 mod binary;
 pub mod call;
 mod clock;
+mod decimal;
 pub mod fault;
 mod names;
 pub mod openapi;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::contract::problem::Code;
+use crate::contract::fault::{Cause, Fault, Faulty, Place};
 use crate::contract::samples::{SOCKET, at, namespace, rooms, socket};
 use crate::session::settings::Allow;
 
@@ -36,18 +36,28 @@ fn reports_are_written_as_in_the_contract() {
 
 #[test]
 fn results_are_written_as_in_the_contract() {
+    let faulty = Faulty {
+        faults: vec![Fault {
+            place: Place::Pointer("/actions/2/to".into()),
+            cause: Cause::Invalid,
+            detail: "…".into(),
+        }],
+        count: 1,
+    };
+    let refused = Problem {
+        detail: "…".into(),
+        ..Problem::from(faulty)
+    };
     let results = Results {
         results: vec![
             Outcome::Accepted,
-            Outcome::Refused(Problem::new(Code::InvalidRequest, "…")),
+            Outcome::Accepted,
+            Outcome::Refused(refused),
         ],
     };
     assert_eq!(
         json(&results),
-        concat!(
-            r#"{"results":[{"status":202},{"status":422,"problem":{"type":"urn:sockgate:problem:invalid-request","#,
-            r#""title":"Invalid request","status":422,"code":"invalid_request","detail":"…"}}]}"#
-        )
+        r#"{"results":[{"status":202},{"status":202},{"status":422,"problem":{"type":"urn:sockgate:problem:invalid-request","title":"Invalid request","status":422,"code":"invalid_request","detail":"…","errors":[{"pointer":"/actions/2/to","detail":"…"}]}}]}"#
     );
 }
 
