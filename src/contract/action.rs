@@ -18,7 +18,7 @@ pub const MAX_ACTIONS: usize = 1_000;
 /// Longest reason that a `disconnect` may give for the logs, in bytes.
 pub const MAX_REASON: usize = 200;
 
-const TYPES: &[&str] = &[
+pub(super) const TYPES: &[&str] = &[
     "emit",
     "join",
     "leave",
@@ -28,7 +28,7 @@ const TYPES: &[&str] = &[
     "ack",
 ];
 
-const EMIT: Fields = Fields {
+pub(super) const EMIT: Fields = Fields {
     known: &[
         "type",
         "event",
@@ -40,10 +40,11 @@ const EMIT: Fields = Fields {
     ],
     later: &["ttl_ms", "conflate"],
 };
-const MEMBERSHIP: Fields = Fields::of(&["type", "rooms", "to", "namespace"]);
-const DISCONNECT: Fields = Fields::of(&["type", "to", "namespace", "reconnect", "close", "reason"]);
-const STATE: Fields = Fields::of(&["type", "set", "to", "namespace"]);
-const EXPIRE: Fields = Fields::of(&["type", "at", "to", "namespace"]);
+pub(super) const MEMBERSHIP: Fields = Fields::of(&["type", "rooms", "to", "namespace"]);
+pub(super) const DISCONNECT: Fields =
+    Fields::of(&["type", "to", "namespace", "reconnect", "close", "reason"]);
+pub(super) const STATE: Fields = Fields::of(&["type", "set", "to", "namespace"]);
+pub(super) const EXPIRE: Fields = Fields::of(&["type", "at", "to", "namespace"]);
 const ACK: Fields = Fields::of(&["type", "args"]);
 
 /// Reads the actions of one body.

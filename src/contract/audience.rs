@@ -77,7 +77,7 @@ impl Reach {
     };
 }
 
-const EXCEPT: Fields = Fields::of(&["rooms", "users", "sockets", "self"]);
+pub(super) const EXCEPT: Fields = Fields::of(&["rooms", "users", "sockets", "self"]);
 
 const NO_SELF: &str = "has a meaning only in the reply to a webhook";
 const FOREIGN_SELF: &str = "cannot be meant, since the namespace is not the socket's own";

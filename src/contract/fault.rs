@@ -180,7 +180,7 @@ impl Faults {
 
     /// The value, if it was read and nothing was wrong anywhere.
     ///
-    /// A reader that fails notes why; the value is there exactly if there are no faults.
+    /// A reader that fails notes why, and one that goes on after a fault may still give a value: the faults decide.
     pub(super) fn settle<T>(self, value: Option<T>) -> Result<T, Faulty> {
         let Collected { kept, count } = self.0.into_inner();
         match value {

@@ -20,13 +20,19 @@ pub mod audience;
 mod binary;
 pub mod call;
 mod clock;
+mod decimal;
 pub mod fault;
 mod names;
+pub mod openapi;
 pub mod packet;
 pub mod problem;
+#[cfg(test)]
+mod properties;
 pub mod query;
 mod reader;
 pub mod reply;
 pub mod rest;
+#[cfg(test)]
+mod samples;
 mod text;
 mod trim;

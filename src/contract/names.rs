@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use super::clock;
 use super::reader::Value;
+use super::{clock, decimal};
 use crate::hub::id::{self, NameError, Namespace, Room, SocketId, UserId};
 
 /// Names in one list at most (contract 7).
@@ -38,12 +38,10 @@ impl<'j> Value<'j, '_> {
 
     /// A user: a string, or an integer taken as its decimal text.
     pub(super) fn user(self) -> Option<UserId> {
-        let name = if is_integer(self.raw()) {
-            self.raw().into()
-        } else if self.raw().starts_with('"') {
-            self.text()?
-        } else {
-            return self.fault("must be a string or an integer");
+        let name = match decimal::whole(self.raw()) {
+            Some(number) => number,
+            None if self.raw().starts_with('"') => self.text()?,
+            None => return self.fault("must be a string or an integer"),
         };
         UserId::new(&name).or_else_fault(self, &name)
     }
@@ -101,10 +99,4 @@ impl<T> OrElseFault<T> for Result<T, NameError> {
     fn or_else_fault(self, value: Value<'_, '_>, name: &str) -> Option<T> {
         self.map_or_else(|error| value.fault(describe(error, name)), Some)
     }
-}
-
-/// Whether a JSON value is a number without fraction and exponent.
-fn is_integer(raw: &str) -> bool {
-    let digits = raw.strip_prefix('-').unwrap_or(raw);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -22,7 +22,19 @@ pub const MAX_LIMIT: usize = 1_000;
 /// Items of one page where no limit is given.
 pub const DEFAULT_LIMIT: usize = 100;
 /// Longest cursor, in characters.
-const MAX_CURSOR: usize = 400;
+pub(super) const MAX_CURSOR: usize = 400;
+
+pub(super) const NAMESPACES: &[&str] = &["cursor", "limit"];
+pub(super) const ROOMS: &[&str] = &["namespace", "prefix", "cursor", "limit"];
+pub(super) const SOCKETS: &[&str] = &[
+    "namespace",
+    "room",
+    "user",
+    "id",
+    "fields",
+    "cursor",
+    "limit",
+];
 
 /// Base64 for URLs which takes every text of the right characters and length: a cursor means a place, whoever made it up.
 const CURSOR: GeneralPurpose = GeneralPurpose::new(
@@ -110,14 +122,14 @@ pub struct SocketsQuery {
 
 /// Reads the query of `GET /v1/namespaces`.
 pub fn namespaces(query: &str) -> Result<Paging, Problem> {
-    let parameters = Parameters::parse(query, &["cursor", "limit"]);
+    let parameters = Parameters::parse(query, NAMESPACES);
     let paging = parameters.paging();
     parameters.settle(Some(paging))
 }
 
 /// Reads the query of `GET /v1/rooms`.
 pub fn rooms(query: &str, namespaces: &dyn Namespaces) -> Result<RoomsQuery, Problem> {
-    let parameters = Parameters::parse(query, &["namespace", "prefix", "cursor", "limit"]);
+    let parameters = Parameters::parse(query, ROOMS);
     let namespace = parameters.namespace(namespaces);
     let prefix = parameters.read("prefix", |prefix| match prefix {
         "" => Ok("".into()),
@@ -134,16 +146,7 @@ pub fn rooms(query: &str, namespaces: &dyn Namespaces) -> Result<RoomsQuery, Pro
 
 /// Reads the query of `GET /v1/sockets`.
 pub fn sockets(query: &str, namespaces: &dyn Namespaces) -> Result<SocketsQuery, Problem> {
-    const KNOWN: &[&str] = &[
-        "namespace",
-        "room",
-        "user",
-        "id",
-        "fields",
-        "cursor",
-        "limit",
-    ];
-    let parameters = Parameters::parse(query, KNOWN);
+    let parameters = Parameters::parse(query, SOCKETS);
     let namespace = parameters.namespace(namespaces);
     let room = parameters.read("room", Room::new);
     let user = parameters.read("user", UserId::new);
@@ -277,3 +280,6 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     let decoded = percent_decode_str(&text).decode_utf8().ok()?;
     Some(decoded.into_owned().into())
 }
+
+#[cfg(test)]
+mod tests;

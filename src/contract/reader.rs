@@ -27,6 +27,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::decimal;
 use super::fault::{Cause, Faults, Path};
 use crate::hub::action::Change;
 use crate::protocol::socket_io::json;
@@ -125,8 +126,8 @@ impl<'j, 'p> Value<'j, 'p> {
 
     /// A whole number within a range.
     pub(super) fn integer(self, range: RangeInclusive<u32>) -> Option<u32> {
-        match self.raw().parse() {
-            Ok(number) if range.contains(&number) => Some(number),
+        match decimal::whole(self.raw()).map(|text| text.parse()) {
+            Some(Ok(number)) if range.contains(&number) => Some(number),
             _ => self.fault(format!(
                 "must be a whole number from {} to {}",
                 range.start(),

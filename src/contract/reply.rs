@@ -170,15 +170,14 @@ fn connect(body: Value<'_, '_>, context: &ReplyContext<'_>) -> Option<Parsed> {
         Some(rooms)
     });
     body.or("cache_ttl", (), cache_ttl);
-    reply.steps = steps(&body, None, context)?;
-    reply.steps.retain(|step| matches!(step, Step::Action(_)));
+    reply.steps = steps(&body, ReplyKind::Connect, context);
     Some(reply.into())
 }
 
 fn event(body: Value<'_, '_>, context: &ReplyContext<'_>) -> Option<Parsed> {
     let body = body.envelope(EVENT)?;
     let mut reply = facts(&body, None);
-    reply.steps = steps(&body, body.get("ack"), context)?;
+    reply.steps = steps(&body, ReplyKind::Event, context);
     Some(reply.into())
 }
 
@@ -201,12 +200,8 @@ fn facts(body: &Object<'_, '_>, after: Option<SystemTime>) -> Reply {
     }
 }
 
-/// The acknowledgement, then the actions.
-fn steps(
-    body: &Object<'_, '_>,
-    ack: Option<Value<'_, '_>>,
-    context: &ReplyContext<'_>,
-) -> Option<Vec<Step>> {
+/// The acknowledgement, then the actions. A `connect` has nothing to acknowledge: whatever says so is left out.
+fn steps(body: &Object<'_, '_>, kind: ReplyKind, context: &ReplyContext<'_>) -> Vec<Step> {
     let attachments = binary::attachments(body);
     let attachments = attachments.as_deref();
     let actions = Actions {
@@ -218,23 +213,26 @@ fn steps(
         attachments,
         max_emit: context.max_emit,
     };
-    let first = ack.map(|args| binary::payload(args, attachments));
-    let mut acked = first.is_some();
-    let rest = body.or("actions", Vec::new(), |list| {
+    let mut steps = Vec::new();
+    // A CONNECT's envelope has no field for it.
+    let ack = body.get("ack");
+    let payload = ack.and_then(|args| binary::payload(args, attachments));
+    steps.extend(payload.map(Step::Ack));
+    let mut acked = ack.is_some();
+    steps.extend(body.or("actions", Vec::new(), |list| {
         list.list(MAX_ACTIONS, |value| {
             let step = actions.step(value)?;
-            if matches!(step, Step::Ack(_)) && std::mem::replace(&mut acked, true) {
+            let is_ack = kind == ReplyKind::Event && matches!(step, Step::Ack(_));
+            if is_ack && std::mem::replace(&mut acked, true) {
                 return value.fault("is a second acknowledgement");
             }
             Some(step)
         })
-    });
-    let mut steps = Vec::new();
-    if let Some(payload) = first {
-        steps.push(Step::Ack(payload?));
+    }));
+    if kind == ReplyKind::Connect {
+        steps.retain(|step| matches!(step, Step::Action(_)));
     }
-    steps.extend(rest);
-    Some(steps)
+    steps
 }
 
 /// The room of the user is a room like others: a socket that could not have all of them would lose some silently.

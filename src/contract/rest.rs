@@ -25,7 +25,7 @@ pub const DEFAULT_ACK_TIMEOUT: u32 = 5_000;
 /// Acknowledgements in one answer at most.
 pub const MAX_ACKS: u32 = 1_000;
 
-const EMIT: Fields = Fields {
+pub(super) const EMIT: Fields = Fields {
     known: &[
         "namespace",
         "event",
@@ -39,10 +39,11 @@ const EMIT: Fields = Fields {
     ],
     later: &["ttl_ms", "conflate"],
 };
-const ACK: Fields = Fields::of(&["timeout_ms", "max", "first"]);
-const ACTIONS: Fields = Fields::of(&["namespace", "actions", "attachments", "stop_on_error"]);
-const MEMBERSHIP: Fields = Fields::of(&["namespace", "rooms", "to", "report"]);
-const DISCONNECT: Fields =
+pub(super) const ACK: Fields = Fields::of(&["timeout_ms", "max", "first"]);
+pub(super) const ACTIONS: Fields =
+    Fields::of(&["namespace", "actions", "attachments", "stop_on_error"]);
+pub(super) const MEMBERSHIP: Fields = Fields::of(&["namespace", "rooms", "to", "report"]);
+pub(super) const DISCONNECT: Fields =
     Fields::of(&["namespace", "to", "reconnect", "close", "reason", "report"]);
 
 /// What requests refer to.
