@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::super::scripted::{Act, Bench, Scripted, closed_port, disconnect, settings};
+use super::super::scripted::{Act, Bench, Scripted, closed_port, disconnect, impatient, settings};
 use super::super::settings::Settings;
 use super::*;
 use crate::session::backend::Backend as _;
 
-const LATER: Duration = Duration::from_secs(10);
+const LATER: Duration = Duration::from_mins(1);
 
 async fn scripted(script: impl IntoIterator<Item = Act>) -> (Scripted, Bench) {
-    scripted_with(script, Act::status(204), |_| {}).await
+    scripted_with(script, Act::status(204), impatient).await
 }
 
 async fn scripted_with(
@@ -179,7 +179,9 @@ async fn half_of_the_attempts_stay_free_for_questions() {
 #[tokio::test]
 async fn notices_reach_a_backend_that_comes_back() {
     let port = closed_port().await;
-    let bench = Bench::new(settings(&format!("http://127.0.0.1:{port}/hook")));
+    let mut settings = settings(&format!("http://127.0.0.1:{port}/hook"));
+    settings.breaker.open = Duration::from_millis(100);
+    let bench = Bench::new(settings);
     hand_over(&bench, 20).await;
     let come_back = async {
         // Nobody listens: the first attempts fail.
