@@ -276,6 +276,20 @@ async fn a_fresh_connection_that_dies_too_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_second_dead_connection_of_the_same_call_is_not_forgiven() {
+    let warm = Act::status(200);
+    let busy = Act::Answer(503, &[("retry-after", "0")], String::new());
+    let script = [warm.clone(), warm, Act::close(), busy, Act::close()];
+    let (backend, _bench, webhook) = scripted(script, false).await;
+    let (first, second) = tokio::join!(webhook.call(event()), webhook.call(event()));
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(webhook.call(event()).await.unwrap_err(), unavailable());
+    let connections: Vec<_> = backend.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections[3], 2, "the fresh one");
+    assert_eq!(connections[2] + connections[4], 1, "both of the kept ones");
+}
+
+#[tokio::test]
 async fn a_connection_closed_after_its_answer_is_not_missed() {
     let last = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let (backend, bench, webhook) = scripted([Act::BytesThenClose(last.into())], false).await;
@@ -319,6 +333,19 @@ async fn a_connect_is_rejected_by_body_or_by_401_and_403() {
 }
 
 #[tokio::test]
+async fn a_rejection_whose_body_does_not_come_is_one_by_its_status() {
+    let head = b"HTTP/1.1 403 No\r\ncontent-length: 100\r\n\r\n{\"reject\":";
+    for act in [
+        Act::BytesThenHang(head.to_vec()),
+        Act::BytesThenClose(head.to_vec()),
+    ] {
+        let (_backend, _bench, webhook) = scripted_with([act], false, impatient).await;
+        let reply = webhook.call(connect(HOLD)).await.unwrap();
+        assert_eq!(&*reply.reject.unwrap().message, "unauthorized");
+    }
+}
+
+#[tokio::test]
 async fn a_connect_is_held_until_it_is_decided() {
     let script = [
         Act::status(404),
@@ -333,6 +360,17 @@ async fn a_connect_is_held_until_it_is_decided() {
     webhook.call(connect(HOLD)).await.unwrap();
     assert_eq!(backend.seen().len(), 8);
     assert_one_call(&backend.seen());
+}
+
+#[tokio::test]
+async fn an_attempt_of_a_connect_lasts_no_longer_than_its_route_allows() {
+    let backend = Scripted::start([Act::hang()], Act::status(200)).await;
+    let mut settings = settings(&backend.url());
+    settings.timeout = Duration::from_mins(1);
+    let mut bench = Bench::new(settings);
+    bench.deadline = Duration::from_millis(200);
+    bench.webhook(false).call(connect(HOLD)).await.unwrap();
+    assert_eq!(backend.seen().len(), 2);
 }
 
 #[tokio::test]
@@ -436,15 +474,20 @@ async fn an_event_without_a_place_in_time_was_not_attempted() {
     let mut settings = settings(&backend.url());
     settings.concurrency = 1;
     let mut bench = Bench::new(settings);
-    bench.deadline = Duration::from_millis(300);
-    let webhook = bench.webhook(false);
-    let results = join_all([webhook.call(event()), webhook.call(event())]).await;
-    assert!(
-        results
-            .iter()
-            .all(|result| *result.as_ref().unwrap_err() == unavailable())
-    );
-    assert_eq!((bench.requests("timeout"), bench.requests("shed")), (1, 1));
+    let (patient, hasty) = (bench.webhook(false), {
+        bench.deadline = Duration::from_millis(200);
+        bench.webhook(false)
+    });
+    let hasty = async {
+        backend.saw(1).await;
+        hasty.call(event()).await
+    };
+    let result = tokio::select! {
+        _ = patient.call(event()) => panic!("it hangs"),
+        result = hasty => result,
+    };
+    assert_eq!(result.unwrap_err(), unavailable());
+    assert_eq!(bench.requests("shed"), 1);
     assert_eq!(backend.seen().len(), 1);
 }
 

@@ -121,6 +121,21 @@ async fn a_notice_that_is_too_old_is_dropped_and_counted() {
     assert_eq!(dropped(&bench, "expired"), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_makes_room_before_what_is_young() {
+    let mut settings = settings("http://127.0.0.1:1/");
+    settings.retention.items = 2;
+    let bench = Bench::new(settings);
+    hand_over(&bench, 1).await;
+    tokio::time::advance(Duration::from_mins(5)).await;
+    hand_over(&bench, 2).await;
+    assert_eq!(bench.upstream.notices().pending(), 2);
+    assert_eq!(
+        (dropped(&bench, "expired"), dropped(&bench, "full")),
+        (1, 0)
+    );
+}
+
 #[tokio::test]
 async fn a_notice_expires_while_the_breaker_is_open() {
     let (backend, bench) = scripted_with([], Act::status(500), |settings| {
