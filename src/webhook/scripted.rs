@@ -290,8 +290,8 @@ impl Bench {
     }
 
     fn route(&self, idempotent: bool) -> Arc<Route> {
-        let deadline = Duration::from_secs(2);
-        Arc::new(Route::new("messages", deadline, idempotent, &self.counters))
+        let counters = &self.counters;
+        Arc::new(Route::new("messages", self.deadline, idempotent, counters))
     }
 
     /// The value of a series as a scrape shows it.
