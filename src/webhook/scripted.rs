@@ -238,16 +238,23 @@ pub(super) async fn closed_port() -> u16 {
 /// What the tests of webhooks need: an upstream with short times, one endpoint, counters that can be read.
 pub(super) struct Bench {
     pub(super) upstream: Arc<Upstream>,
-    pub(super) counters: Counters,
+    /// Of its route.
+    pub(super) deadline: Duration,
+    counters: Counters,
     registry: Registry,
 }
 
-/// Settings for an upstream at this address that gives up soon.
+/// Settings for an upstream at this address; connections stay however slow the machine is.
 pub(super) fn settings(url: &str) -> Settings {
     let mut settings = Settings::new("app", Url::Http(url.into()));
     settings.secrets = vec![Secret::new(&b"a secret of twenty-four."[..])];
-    settings.timeout = Duration::from_millis(300);
+    settings.keep_alive = Duration::from_mins(1);
     settings
+}
+
+/// For backends that hang.
+pub(super) fn impatient(settings: &mut Settings) {
+    settings.timeout = Duration::from_millis(300);
 }
 
 impl Bench {
@@ -266,6 +273,7 @@ impl Bench {
         Gauges::register(std::slice::from_ref(&upstream), &mut registry);
         Self {
             upstream,
+            deadline: Duration::from_secs(10),
             counters,
             registry,
         }
@@ -282,8 +290,8 @@ impl Bench {
     }
 
     fn route(&self, idempotent: bool) -> Arc<Route> {
-        let deadline = Duration::from_secs(2);
-        Arc::new(Route::new("messages", deadline, idempotent, &self.counters))
+        let counters = &self.counters;
+        Arc::new(Route::new("messages", self.deadline, idempotent, counters))
     }
 
     /// The value of a series as a scrape shows it.

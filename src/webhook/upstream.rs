@@ -183,7 +183,9 @@ impl Endpoint {
             self.upstream
                 .template
                 .request(message, delivery.attempts, left, SystemTime::now());
-        let outcome = exchange(client, request, self.reading(message.kind), end).await;
+        // Boxed, so that a call which is held or waits for its turn is small.
+        let exchange = Box::pin(exchange(client, request, self.reading(message.kind), end));
+        let outcome = exchange.await;
         let took = start.elapsed();
         counters.took(took);
         let code = Code::from(&outcome);

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::super::scripted::{Act, Bench, Scripted, closed_port, disconnect, settings};
+use super::super::scripted::{Act, Bench, Scripted, closed_port, disconnect, impatient, settings};
 use super::super::settings::Settings;
 use super::*;
 use crate::session::backend::Backend as _;
 
-const LATER: Duration = Duration::from_secs(10);
+const LATER: Duration = Duration::from_mins(1);
 
 async fn scripted(script: impl IntoIterator<Item = Act>) -> (Scripted, Bench) {
-    scripted_with(script, Act::status(204), |_| {}).await
+    scripted_with(script, Act::status(204), impatient).await
 }
 
 async fn scripted_with(
@@ -121,6 +121,21 @@ async fn a_notice_that_is_too_old_is_dropped_and_counted() {
     assert_eq!(dropped(&bench, "expired"), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_makes_room_before_what_is_young() {
+    let mut settings = settings("http://127.0.0.1:1/");
+    settings.retention.items = 2;
+    let bench = Bench::new(settings);
+    hand_over(&bench, 1).await;
+    tokio::time::advance(Duration::from_mins(5)).await;
+    hand_over(&bench, 2).await;
+    assert_eq!(bench.upstream.notices().pending(), 2);
+    assert_eq!(
+        (dropped(&bench, "expired"), dropped(&bench, "full")),
+        (1, 0)
+    );
+}
+
 #[tokio::test]
 async fn a_notice_expires_while_the_breaker_is_open() {
     let (backend, bench) = scripted_with([], Act::status(500), |settings| {
@@ -179,7 +194,9 @@ async fn half_of_the_attempts_stay_free_for_questions() {
 #[tokio::test]
 async fn notices_reach_a_backend_that_comes_back() {
     let port = closed_port().await;
-    let bench = Bench::new(settings(&format!("http://127.0.0.1:{port}/hook")));
+    let mut settings = settings(&format!("http://127.0.0.1:{port}/hook"));
+    settings.breaker.open = Duration::from_millis(100);
+    let bench = Bench::new(settings);
     hand_over(&bench, 20).await;
     let come_back = async {
         // Nobody listens: the first attempts fail.
