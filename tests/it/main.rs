@@ -9,6 +9,7 @@ mod properties;
 mod support;
 
 mod acks;
+mod api_auth;
 mod bad_backends;
 mod binary;
 mod closing;
@@ -28,6 +29,9 @@ mod layers;
 mod namespaces;
 mod parser_verdicts;
 mod polling;
+mod rest_actions;
+mod rest_emit;
+mod rest_reads;
 mod socket_io;
 mod upgrade;
 mod webhooks;
