@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file per promise.
 //!
 //! Files about the library alone use no gateway; all others drive the real binary as clients, backends and operators do.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../fuzz/properties/lib.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets use it as a library")]
