@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::support::backend::{Backend, Keys, Reply};
 use crate::support::client::{Client, EVERY_KIND};
 use crate::support::gateway::Gateway;
+use crate::support::wait::eventually;
 
 /// How a backend can be bad; each makes its replies afresh.
 const MOODS: [(&str, fn() -> Reply); 12] = [
@@ -143,7 +144,13 @@ async fn a_flapping_backend_loses_no_notice_and_no_client() {
 
 #[tokio::test]
 async fn one_line_is_logged_when_a_backend_fails_and_one_when_it_recovers() {
-    let (gateway, mut backend) = start().await;
+    let mut backend = Backend::start().await;
+    let config = backend.everything_with(&Keys {
+        // A recovery is a success after a window without failure.
+        upstream: "breaker = { window = \"200ms\", min_requests = 1_000_000 }",
+        ..Keys::default()
+    });
+    let gateway = Gateway::start(&config).await;
     let (mut client, _) = Client::joined(&gateway).await;
     backend.next_of("connect").await;
     backend.answer_events(|_| Reply::status(500));
@@ -152,19 +159,22 @@ async fn one_line_is_logged_when_a_backend_fails_and_one_when_it_recovers() {
     }
     client.expect_quiet().await;
     backend.answer_events(|_| json!({}));
-    for _ in 0..5 {
+    let about = |level: &str| {
+        let lines = gateway.logs().into_iter();
+        let ours = lines.filter(|line| line.contains(level) && line.contains("upstream=\"app\""));
+        ours.collect::<Vec<_>>()
+    };
+    eventually("a line about the recovery", async || {
         client.send(r#"421["x"]"#).await;
         client.expect("431[]").await;
-    }
-    let is_loud =
-        |line: &&String| (line.contains("WARN") || line.contains("ERROR")) && line.contains("app");
-    let logs = gateway.logs();
-    let loud: Vec<_> = logs.iter().filter(is_loud).collect();
+        let lines = about("INFO");
+        (lines.len() == 1)
+            .then_some(())
+            .ok_or_else(|| format!("{lines:#?}"))
+    })
+    .await;
+    let loud = [about("WARN"), about("ERROR")].concat();
     assert_eq!(loud.len(), 1, "{loud:#?}");
-    let recovered = logs
-        .iter()
-        .filter(|line| line.contains("INFO") && line.contains("app"));
-    assert!(recovered.count() >= 1, "{logs:#?}");
 }
 
 #[tokio::test]

@@ -30,12 +30,14 @@ async fn open(gateway: &Gateway) -> Client {
 #[tokio::test]
 async fn connect_has_the_body_of_the_contract() {
     let (gateway, mut backend) = plain().await;
+    let mut clients = Vec::new();
     for (kind, transport) in EVERY_KIND
         .into_iter()
         .zip(["polling", "websocket", "websocket"])
     {
         let mut client = Client::open(kind, &gateway).await;
         let id = client.connect("/", r#"{"token":"secret"}"#).await;
+        clients.push(client);
         let body = backend.next_of("connect").await.body;
         assert_eq!(body["seq"], 0);
         assert_eq!(body["socket"]["id"], *id);
@@ -583,9 +585,10 @@ async fn handshakes_are_refused_while_no_namespace_could_be_decided() {
     backend.answer(|_| Reply::status(500));
     let mut clients = Vec::new();
     for _ in 0..8 {
-        let mut client = open(&gateway).await;
+        clients.push(open(&gateway).await);
+    }
+    for client in &mut clients {
         client.send("40").await;
-        clients.push(client);
     }
     eventually("handshakes to be refused", async || {
         let answer = gateway.get("EIO=4&transport=polling").await;

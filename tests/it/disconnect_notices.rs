@@ -285,10 +285,10 @@ async fn a_notice_is_repeated_until_it_is_taken() {
         Reply::status(429),
         Reply::status(302),
         Reply::Reset,
-        Reply::HalfBody,
+        Reply::Close,
     ] {
         let client = joined(Kind::WebSocket, &gateway, &mut backend).await;
-        backend.push(bad);
+        backend.push_for_notice(bad);
         drop(client);
         let (first, second) = (
             backend.next_of("disconnect").await,
@@ -313,7 +313,7 @@ async fn any_success_and_a_refusal_end_the_matter() {
         Reply::status(422),
     ] {
         let client = joined(Kind::WebSocket, &gateway, &mut backend).await;
-        backend.push(reply);
+        backend.push_for_notice(reply);
         drop(client);
         backend.next_of("disconnect").await;
     }
@@ -333,13 +333,15 @@ async fn any_success_and_a_refusal_end_the_matter() {
 async fn notices_wait_for_a_backend_that_is_away() {
     let (gateway, mut backend) = with("").await;
     let mut gone = Vec::new();
+    let mut clients = Vec::new();
     for kind in EVERY_KIND {
         let mut client = Client::open(kind, &gateway).await;
         gone.push(client.connect("/", "").await);
         backend.next_of("connect").await;
-        if gone.len() == 3 {
-            backend.stop().await;
-        }
+        clients.push(client);
+    }
+    backend.stop().await;
+    for client in &mut clients {
         client.send("1").await;
     }
     backend.start_again();

@@ -60,6 +60,10 @@ async fn of_several_faults_the_first_in_the_protocols_order_is_told() {
     // An unknown session before a wrong revision.
     let answer = gateway.get("EIO=3&transport=polling&sid=nobody").await;
     is_error(&answer, UNKNOWN_SESSION);
+    // And before the method.
+    let target = gateway.target("EIO=4&transport=polling&sid=nobody");
+    let answer = ask(gateway.clients, "PUT", &target, &[], "").await;
+    is_error(&answer, UNKNOWN_SESSION);
     // The method before the revision.
     let target = gateway.target("EIO=3&transport=polling");
     let answer = ask(gateway.clients, "POST", &target, &[], "").await;

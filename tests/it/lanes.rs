@@ -233,7 +233,9 @@ async fn events_in_the_lane_are_asked_after_the_end_and_disconnect_is_last() {
             client.send(&format!(r#"42{n}["n",{n}]"#)).await;
         }
         let first = backend.next_of("event").await;
-        client.send("41").await;
+        client.send("1").await;
+        // Now the gateway knows: the session is over.
+        client.expect_end().await;
         release.go();
         witness.expect(r#"42["for others"]"#).await;
         for n in 1..4 {
@@ -242,13 +244,30 @@ async fn events_in_the_lane_are_asked_after_the_end_and_disconnect_is_last() {
         let notice = backend.next_of("disconnect").await;
         assert_eq!(notice.socket(), first.socket());
         assert_eq!(notice.body["seq"], 5);
-        assert_eq!(notice.body["reason"], "client namespace disconnect");
-        // Nothing of it reached the socket that had left.
-        client.connect("/", "").await;
-        backend.next_of("connect").await;
-        client.expect_quiet().await;
+        assert_eq!(notice.body["reason"], "transport close");
+        // What concerned the socket itself did nothing.
+        assert_eq!(notice.body["socket"].get("state"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_told_last_and_its_events_before() {
+    let (gateway, mut backend) = with_route("", "").await;
+    for kind in EVERY_KIND {
+        let mut client = joined(kind, &gateway, &mut backend).await;
+        let (release, reply) = Reply::held(json!({}));
+        backend.push(reply);
+        for n in 0..4 {
+            client.send(&format!(r#"42["n",{n}]"#)).await;
+        }
+        backend.next_of("event").await;
         client.send("41").await;
-        backend.next_of("disconnect").await;
+        release.go();
+        for n in 1..4 {
+            assert_eq!(number(&backend.next_of("event").await), n, "{kind:?}");
+        }
+        let notice = backend.next_of("disconnect").await;
+        assert_eq!(notice.body["reason"], "client namespace disconnect");
     }
 }
 

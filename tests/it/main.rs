@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file per promise.
 //!
 //! Files about the library alone use no gateway; all others drive the real binary as clients, backends and operators do.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../fuzz/properties/lib.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets use it as a library")]
@@ -9,6 +10,7 @@ mod properties;
 mod support;
 
 mod acks;
+mod api_auth;
 mod bad_backends;
 mod binary;
 mod closing;
@@ -28,6 +30,9 @@ mod layers;
 mod namespaces;
 mod parser_verdicts;
 mod polling;
+mod rest_actions;
+mod rest_emit;
+mod rest_reads;
 mod socket_io;
 mod upgrade;
 mod webhooks;

@@ -219,6 +219,8 @@ async fn binary_travels_as_attachments_both_ways() {
             .await;
         client.expect_binary(b"one").await;
         client.expect_binary(&[0, 255, 128]).await;
+        client.send("41").await;
+        backend.next_of("disconnect").await;
     }
 }
 
@@ -376,6 +378,7 @@ async fn seq_counts_what_has_a_route_and_nothing_else() {
             (event, &json!(seq))
         );
     }
+    client.expect(r#"42["echo"]"#).await;
     client.connect("/open", "").await;
     client.send(r#"42/open,["first"]"#).await;
     assert_eq!(backend.next_of("event").await.body["seq"], 0);

@@ -80,7 +80,8 @@ type Answering = dyn Fn(&Request) -> Reply + Send + Sync;
 
 struct Script {
     answer: Mutex<Arc<Answering>>,
-    queue: Mutex<VecDeque<Reply>>,
+    questions: Mutex<VecDeque<Reply>>,
+    notices: Mutex<VecDeque<Reply>>,
     arrived: mpsc::UnboundedSender<Request>,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
@@ -140,7 +141,8 @@ impl Backend {
         let (sender, arrived) = mpsc::unbounded_channel();
         let script = Script {
             answer: Mutex::new(Arc::new(|_: &Request| Reply::Json(json!({})))),
-            queue: Mutex::default(),
+            questions: Mutex::default(),
+            notices: Mutex::default(),
             arrived: sender,
             in_flight: AtomicUsize::new(0),
             most_in_flight: AtomicUsize::new(0),
@@ -230,9 +232,16 @@ upstream = "app"
         });
     }
 
-    /// The next request that comes is answered so; several calls queue up.
+    /// The next question that comes is answered so; several calls queue up.
     pub(crate) fn push(&self, reply: impl Into<Reply>) {
-        self.script.queue.lock().unwrap().push_back(reply.into());
+        let mut questions = self.script.questions.lock().unwrap();
+        questions.push_back(reply.into());
+    }
+
+    /// The next `disconnect` that comes is answered so; several calls queue up.
+    pub(crate) fn push_for_notice(&self, reply: impl Into<Reply>) {
+        let mut notices = self.script.notices.lock().unwrap();
+        notices.push_back(reply.into());
     }
 
     /// The next request, in order of arrival.
@@ -305,7 +314,11 @@ async fn converse(mut stream: TcpStream, script: Arc<Script>) {
     while let Some(request) = read_request(&mut stream, &mut bytes).await {
         let now = script.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         script.most_in_flight.fetch_max(now, Ordering::SeqCst);
-        let queued = script.queue.lock().unwrap().pop_front();
+        let queue = match request.kind() {
+            "disconnect" => &script.notices,
+            _ => &script.questions,
+        };
+        let queued = queue.lock().unwrap().pop_front();
         let reply = queued.unwrap_or_else(|| {
             let answer = Arc::clone(&script.answer.lock().unwrap());
             answer(&request)
