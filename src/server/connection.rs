@@ -63,7 +63,10 @@ pub async fn serve(
         .header_read_timeout(head.timeout)
         .max_header_size(head.bytes)
         .max_headers(head.headers);
-    let service = service_fn(|request| answer(&context, &next, request, peer));
+    let service = service_fn(|request| {
+        let unseen = http::Unseen::new(&context, &request);
+        answer(&context, &next, request, peer, unseen)
+    });
     let served = http
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades()
@@ -90,7 +93,9 @@ async fn answer(
     next: &Cell<Option<(Next, OnUpgrade)>>,
     mut request: Request<Incoming>,
     peer: IpAddr,
+    unseen: http::Unseen,
 ) -> Result<Reply, Aborted> {
+    unseen.seen();
     match router::find(request.uri().path(), &context.settings.path) {
         Path::Elsewhere => return Ok(router::not_found(&context.settings.path)),
         Path::Engine | Path::File(_) => {}

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -36,6 +36,56 @@ pub enum Outcome {
     Upgrade(Reply, SessionId, ShardId),
     /// It is ended without an answer.
     Abort,
+}
+
+/// A request that was read but not begun: where its client has gone away by then, the HTTP library drops it unseen, and a polling
+/// session would not learn that its poll was aborted.
+#[derive(Debug)]
+pub struct Unseen {
+    context: Rc<Context>,
+    uri: Uri,
+    seen: bool,
+}
+
+impl Unseen {
+    /// Watches a request.
+    pub fn new(context: &Rc<Context>, request: &Request<Incoming>) -> Self {
+        Self {
+            context: Rc::clone(context),
+            uri: request.uri().clone(),
+            seen: false,
+        }
+    }
+
+    /// The request is being handled.
+    pub fn seen(mut self) {
+        self.seen = true;
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        if self.seen {
+            return;
+        }
+        let query = Query::parse(self.uri.query().unwrap_or_default());
+        let polling =
+            query.transport.as_deref() == Some("polling") && query.revision.as_deref() == Some("4");
+        let sid = query
+            .sid
+            .filter(|_| polling)
+            .and_then(|sid| SessionId::parse(&sid));
+        let Some((sid, shard)) =
+            sid.and_then(|sid| Some((sid, sid.shard(self.context.shard.node)?)))
+        else {
+            return;
+        };
+        if shard == self.context.shard.id {
+            polling::aborted(self.context.shard.by_sid(&sid));
+        } else {
+            self.context.send(shard, Mail::Aborted { sid });
+        }
+    }
 }
 
 /// Answers a request.

@@ -47,6 +47,11 @@ pub enum Mail {
         /// Where the answer goes.
         reply: oneshot::Sender<bool>,
     },
+    /// A polling request was aborted before it was handled.
+    Aborted {
+        /// The session.
+        sid: SessionId,
+    },
     /// A polling GET.
     Get {
         /// The session.
@@ -120,6 +125,7 @@ pub fn deliver(context: &Rc<Context>, mail: Mail) {
     crate::tasks::spawn_local("mail", async move {
         match mail {
             Mail::Exists { sid, reply } => drop(reply.send(context.shard.by_sid(&sid).is_some())),
+            Mail::Aborted { sid } => polling::aborted(context.shard.by_sid(&sid)),
             Mail::Get { sid, mut reply } => {
                 let answer = tokio::select! {
                     biased;

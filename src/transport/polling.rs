@@ -63,7 +63,7 @@ pub async fn get(session: &Rc<Session>, settings: &Settings) -> Answer {
     session.seen(0);
     if !session.acquire() {
         // Overlap from the client: the request that waits gets a close.
-        session.fail(Reason::TransportError, Initiator::Client);
+        session.fail(Reason::ForcedClose, Initiator::Gateway);
         return Answer::empty(StatusCode::BAD_REQUEST);
     }
     let mut lease = Lease {
@@ -155,10 +155,7 @@ pub async fn post(
         }
     };
     let answer = match body {
-        Ok(body) => {
-            feed(session, settings, &body).await;
-            Answer::ok()
-        }
+        Ok(body) => feed(session, settings, &body).await,
         Err(BodyError::TooLarge) => Answer::empty(StatusCode::PAYLOAD_TOO_LARGE),
         Err(BodyError::TimedOut) => {
             session.fail(Reason::TransportError, Initiator::Client);
@@ -174,22 +171,29 @@ pub async fn post(
     answer
 }
 
-async fn feed(session: &Rc<Session>, settings: &Settings, body: &[u8]) {
+/// The answer is `ok` even where a packet has ended the session, as clients know it from Node; only a body with too many packets,
+/// which no official client sends, is refused.
+async fn feed(session: &Rc<Session>, settings: &Settings, body: &[u8]) -> Answer {
     session.seen(body.len());
     for packet in engine_io::decode_payload(body, settings.packets_per_payload) {
-        if let Ok(packet) = packet {
-            receive(session, packet);
-        } else {
-            session.shard.traffic.parse_errors.increment("eio");
-            session.fail(Reason::ParseError, Initiator::Gateway);
+        match packet {
+            Ok(packet) => receive(session, packet),
+            Err(error) => {
+                session.shard.traffic.parse_errors.increment("eio");
+                session.fail(Reason::ParseError, Initiator::Gateway);
+                if error == engine_io::DecodeError::TooManyPackets {
+                    return Answer::empty(StatusCode::BAD_REQUEST);
+                }
+            }
         }
         if !session.is_open() {
-            return;
+            break;
         }
         if session.is_paused() {
             session.readable().await;
         }
     }
+    Answer::ok()
 }
 
 /// What each packet does to an open session of revision 4 (protocol 1.4).
@@ -204,6 +208,13 @@ fn receive(session: &Rc<Session>, packet: Packet<'_>) {
             session.gone(Reason::TransportClose, Initiator::Client);
         }
         Packet::Open | Packet::Upgrade | Packet::Noop => {}
+    }
+}
+
+/// A polling request was aborted before it was handled.
+pub fn aborted(session: Option<Rc<Session>>) {
+    if let Some(session) = session.filter(|s| s.transport() == TransportKind::Polling) {
+        session.gone(Reason::TransportError, Initiator::Client);
     }
 }
 
