@@ -93,6 +93,8 @@ pub struct Link {
     pub probed: Cell<bool>,
     /// The client has said goodbye by itself: a waiting GET is released rather than told to close.
     pub left: Cell<bool>,
+    /// A polling request was aborted before it was handled.
+    pub aborted: Cell<bool>,
     /// The WebSocket that waits for the polling request to give the lease back.
     heir: RefCell<Option<Waker>>,
 }

@@ -106,6 +106,7 @@ async fn wait(session: &Rc<Session>, settings: &Settings, late: bool) -> Answer 
         }
         match session.phase() {
             Phase::Open => Poll::Pending,
+            _ if session.link.aborted.get() => Poll::Ready(EngineError::SessionUnknown.answer()),
             _ if session.link.left.get() => Poll::Ready(Answer::packets(NOOP)),
             Phase::Closing(_) | Phase::Closed(_) => {
                 session.gone(Reason::TransportClose, Initiator::Client);
@@ -214,6 +215,8 @@ fn receive(session: &Rc<Session>, packet: Packet<'_>) {
 /// A polling request was aborted before it was handled.
 pub fn aborted(session: Option<Rc<Session>>) {
     if let Some(session) = session.filter(|s| s.transport() == TransportKind::Polling) {
+        // A poll that overtook the aborted one, over another connection, is the second one.
+        session.link.aborted.set(true);
         session.gone(Reason::TransportError, Initiator::Client);
     }
 }
