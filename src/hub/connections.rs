@@ -130,11 +130,15 @@ impl Connections {
         let outbox = &mut self.get_mut(key)?.outbox;
         let (bytes, frames) = (outbox.bytes(), outbox.len());
         let result = f(outbox);
-        let over = outbox.is_over(bounds);
+        // What was put back may not fit any more.
+        let is_over = outbox.is_over(bounds);
+        if is_over {
+            outbox.cut();
+        }
         let (new_bytes, new_frames) = (outbox.bytes(), outbox.len());
         self.account(bytes, frames, new_bytes, new_frames);
-        if over {
-            self.cut(key);
+        if is_over {
+            self.note_cut(key);
         }
         Some(result)
     }
@@ -188,6 +192,10 @@ impl Connections {
         let (bytes, frames) = (outbox.bytes(), outbox.len());
         outbox.cut();
         self.account(bytes, frames, 0, 0);
+        self.note_cut(key);
+    }
+
+    fn note_cut(&mut self, key: ConnectionKey) {
         self.counters.slow_consumers.increment();
         self.cut.push(key);
     }

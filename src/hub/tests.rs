@@ -46,11 +46,24 @@ pub(crate) fn emit(to: Audience, text: &str) -> Action {
     }
 }
 
+/// The hubs of all shards.
+pub(crate) fn hubs(shards: usize, limits: &Settings) -> Vec<Hub> {
+    let switchboard = Switchboard::new(NodeTag::random(), shards, limits);
+    let hubs = (0..shards).map(|shard| {
+        let shard = ShardId::new(shard).expect("a few shards");
+        Hub::new(
+            shard,
+            Arc::clone(&switchboard),
+            limits.clone(),
+            Arc::default(),
+        )
+    });
+    hubs.collect()
+}
+
 /// A hub of one shard.
 pub(crate) fn hub_with(limits: Settings) -> Hub {
-    let switchboard = Switchboard::new(NodeTag::random(), 1, &limits);
-    let shard = ShardId::new(0).expect("there is a first");
-    Hub::new(shard, switchboard, limits, Arc::default())
+    hubs(1, &limits).remove(0)
 }
 
 pub(crate) fn hub() -> Hub {
