@@ -191,3 +191,6 @@ fn forget_in(socket: &mut Socket, id: u64) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,11 +130,15 @@ impl Connections {
         let outbox = &mut self.get_mut(key)?.outbox;
         let (bytes, frames) = (outbox.bytes(), outbox.len());
         let result = f(outbox);
-        let over = outbox.is_over(bounds);
+        // What was put back may not fit any more.
+        let is_over = outbox.is_over(bounds);
+        if is_over {
+            outbox.cut();
+        }
         let (new_bytes, new_frames) = (outbox.bytes(), outbox.len());
         self.account(bytes, frames, new_bytes, new_frames);
-        if over {
-            self.cut(key);
+        if is_over {
+            self.note_cut(key);
         }
         Some(result)
     }
@@ -188,6 +192,10 @@ impl Connections {
         let (bytes, frames) = (outbox.bytes(), outbox.len());
         outbox.cut();
         self.account(bytes, frames, 0, 0);
+        self.note_cut(key);
+    }
+
+    fn note_cut(&mut self, key: ConnectionKey) {
         self.counters.slow_consumers.increment();
         self.cut.push(key);
     }
@@ -227,7 +235,7 @@ impl Connections {
     /// Cuts those whose kernel took nothing for too long, and measures the fullest queue.
     pub(crate) fn survey(&mut self, now: Instant, write_stall: Duration) {
         let mut stalled = Vec::new();
-        self.fullest = 0;
+        let mut fullest = 0;
         for (index, connection) in &self.slab {
             if connection.outbox.is_stalled(now, write_stall) {
                 stalled.push(ConnectionKey {
@@ -235,10 +243,10 @@ impl Connections {
                     generation: connection.generation,
                 });
             } else {
-                self.fullest = self.fullest.max(connection.outbox.bytes());
+                fullest = fullest.max(connection.outbox.bytes());
             }
         }
-        self.counters.queue_max_bytes.set(self.fullest as u64);
+        self.set_fullest(fullest);
         for key in stalled {
             self.cut(key);
         }
@@ -266,6 +274,17 @@ impl Connections {
         found
     }
 
+    /// Bytes waiting for the fullest connection since somebody has last looked at all of them.
+    pub(crate) fn fullest(&self) -> usize {
+        self.fullest
+    }
+
+    /// Says what a look at all connections has found.
+    pub(crate) fn set_fullest(&mut self, bytes: usize) {
+        self.fullest = bytes;
+        self.counters.queue_max_bytes.set(bytes as u64);
+    }
+
     /// Bytes waiting in all outboxes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -277,8 +296,7 @@ impl Connections {
         self.counters.queue_bytes.set(self.bytes as u64);
         self.counters.queue_frames.set(self.frames as u64);
         if new_bytes > self.fullest {
-            self.fullest = new_bytes;
-            self.counters.queue_max_bytes.set(new_bytes as u64);
+            self.set_fullest(new_bytes);
         }
     }
 }

@@ -364,8 +364,10 @@ impl Hub {
     fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.borrow_mut();
         let result = f(&mut state);
-        let bytes = state.connections.bytes();
-        self.switchboard.budget().set(self.shard.index(), bytes);
+        let (bytes, fullest) = (state.connections.bytes(), state.connections.fullest());
+        self.switchboard
+            .budget()
+            .set(self.shard.index(), bytes, fullest);
         result
     }
 
@@ -383,7 +385,8 @@ impl Hub {
         let mut blocked = self.with(|state| state.connections.blocked());
         while budget.is_over() {
             let own = blocked.pop();
-            budget.set_fullest(shard, own.map_or(0, |(bytes, _)| bytes));
+            let fullest = own.map_or(0, |(bytes, _)| bytes);
+            self.with(|state| state.connections.set_fullest(fullest));
             let (other, bytes) = budget.fullest();
             match own {
                 Some((own, connection)) if own >= bytes => {

@@ -40,7 +40,7 @@ pub(crate) struct State {
     /// Number of the message that is being applied.
     pub(crate) message: u64,
     recipients: Recipients,
-    counters: Arc<ShardCounters>,
+    pub(crate) counters: Arc<ShardCounters>,
 }
 
 impl State {

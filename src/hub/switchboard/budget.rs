@@ -25,14 +25,10 @@ impl Budget {
         }
     }
 
-    /// Publishes how many bytes wait on a shard.
-    pub(crate) fn set(&self, shard: usize, bytes: usize) {
+    /// Publishes how many bytes wait on a shard, and how many at most for one of its connections.
+    pub(crate) fn set(&self, shard: usize, bytes: usize, fullest: usize) {
         self.shards[shard].bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    /// Publishes how many bytes wait for the fullest connection of a shard that does not take them.
-    pub(crate) fn set_fullest(&self, shard: usize, bytes: usize) {
-        self.shards[shard].fullest.store(bytes, Ordering::Relaxed);
+        self.shards[shard].fullest.store(fullest, Ordering::Relaxed);
     }
 
     /// Whether more waits than may.
@@ -41,7 +37,7 @@ impl Budget {
         bytes.sum::<usize>() > self.limit
     }
 
-    /// The shard with the fullest connection, as far as known, and its bytes.
+    /// The shard with the fullest connection, as far as it has looked, and its bytes.
     pub(crate) fn fullest(&self) -> (usize, usize) {
         let fullest = self
             .shards

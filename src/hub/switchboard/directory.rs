@@ -217,7 +217,7 @@ impl Directory {
     }
 
     /// The shards with members of a room.
-    #[cfg(test)]
+    #[cfg(all(test, not(sockgate_loom)))]
     pub(crate) fn shards(&self, namespace: &Namespace, room: &Room) -> ShardSet {
         self.with_one(namespace, Some(room), |found| found)
     }

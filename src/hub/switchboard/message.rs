@@ -7,8 +7,8 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::hub::acks::AckEvent;
-use crate::hub::action::{Action, Applied, Audience};
-use crate::hub::id::Room;
+use crate::hub::action::{Action, Applied, Audience, Change, Target};
+use crate::hub::id::{Room, SocketId};
 use crate::hub::reads::{Answer, Query};
 use crate::hub::switchboard::inbox;
 use crate::protocol::frame::Frame;
@@ -66,15 +66,32 @@ impl Work {
         }
     }
 
-    /// Places that it takes in an inbox.
+    /// Places that it takes in an inbox, by the bytes that it keeps in memory.
     pub(crate) fn places(&self) -> u32 {
-        let names = |rooms: &[Room]| rooms.iter().map(|room| room.as_str().len()).sum::<usize>();
-        inbox::places(match self {
+        let own = match self {
             Self::Act(Action::Emit { frame, .. }) | Self::Request { frame, .. } => frame.len(),
-            Self::Act(Action::Join { rooms, .. } | Action::Leave { rooms, .. }) => names(rooms),
+            Self::Act(Action::Join { rooms, .. } | Action::Leave { rooms, .. }) => bytes_of(rooms),
+            Self::Act(Action::State {
+                set: Change::Set(state),
+                ..
+            }) => state.0.len(),
             Self::Act(_) | Self::Count(_) => 0,
-        })
+        };
+        let audience = self.audience();
+        let to = match &audience.to {
+            Target::All => 0,
+            Target::Names(names) => bytes_of(&names.rooms) + names.sockets.len() * SOCKET,
+        };
+        let except = bytes_of(&audience.except.rooms) + audience.except.sockets.len() * SOCKET;
+        inbox::places(own + to + except)
     }
+}
+
+/// Bytes of a socket's id.
+const SOCKET: usize = std::mem::size_of::<SocketId>();
+
+fn bytes_of(rooms: &[Room]) -> usize {
+    rooms.iter().map(|room| room.as_str().len()).sum()
 }
 
 /// The sum over all shards, sent to the performer when the last of them is done.
