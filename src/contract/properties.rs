@@ -190,6 +190,15 @@ proptest! {
     }
 
     #[test]
+    fn every_cursor_of_the_documents_pattern_is_taken(cursor in "([A-Za-z0-9_-]{4}){0,99}([A-Za-z0-9_-]{2,3})?") {
+        let sites: &dyn Namespaces = &Sites::new();
+        let text = format!("limit=7&cursor={cursor}");
+        prop_assert!(query::namespaces(&text).is_ok());
+        prop_assert!(query::rooms(&text, sites).is_ok());
+        prop_assert!(query::sockets(&text, sites).is_ok());
+    }
+
+    #[test]
     fn the_arguments_of_a_valid_emit_come_out_verbatim(args in proptest::collection::vec(json(), 0..5)) {
         let args = args.join(" , ");
         let body = format!(r#"{{"event":"e","args":[ {args} ],"to":{{"all":true}}}}"#);
