@@ -2,8 +2,8 @@
 //!
 //! # Why
 //! A backend that fails one call in a hundred would, with a line at each change, fill the log with pairs of lines. So an upstream is
-//! well again only when a success comes after a whole window without a failure, or when its breaker has closed: at most one pair
-//! of lines per window, however many calls there are.
+//! well again only after some successes in a row (or one after a long time without failure, where calls are rare), and a new row
+//! of failures is told no sooner than a window after the one before: at most one pair of lines per window, whatever happens.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
@@ -35,19 +35,28 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Successes in a row that end a row of failures.
+const WELL: u32 = 5;
+
 /// The course of an upstream's failures.
 #[derive(Debug)]
 pub struct Health {
     quiet: Duration,
     failing: Option<Failing>,
+    /// When failures were told last.
+    told_at: Option<Instant>,
     last: Option<(Fault, SystemTime)>,
 }
 
+/// A row of failures.
 #[derive(Debug)]
 struct Failing {
     since: Instant,
     latest: Instant,
     failures: u64,
+    /// Since the latest failure.
+    successes: u32,
+    told: bool,
 }
 
 /// An upstream is well again.
@@ -60,43 +69,51 @@ pub struct Recovery {
 }
 
 impl Health {
-    /// Well; `quiet` is the time without failure after which a success counts as recovery.
+    /// Well. `quiet` is the shortest time between two rows that are told, and the time after which one success is enough.
     pub fn new(quiet: Duration) -> Self {
         Self {
             quiet,
             failing: None,
+            told_at: None,
             last: None,
         }
     }
 
-    /// A failed attempt; true if it is the first of a row.
+    /// A failed attempt; true if people should be told that the upstream is failing.
     pub fn failure(&mut self, fault: Fault, now: Instant, wall: SystemTime) -> bool {
         self.last = Some((fault, wall));
-        if let Some(failing) = &mut self.failing {
-            failing.latest = now;
-            failing.failures += 1;
-            return false;
-        }
-        self.failing = Some(Failing {
+        let failing = self.failing.get_or_insert(Failing {
             since: now,
             latest: now,
-            failures: 1,
+            failures: 0,
+            successes: 0,
+            told: false,
         });
+        failing.latest = now;
+        failing.failures += 1;
+        failing.successes = 0;
+        let lately = |at: Instant| now.saturating_duration_since(at) < self.quiet;
+        if failing.told || self.told_at.is_some_and(lately) {
+            return false;
+        }
+        failing.told = true;
+        self.told_at = Some(now);
         true
     }
 
-    /// A successful attempt, which may have closed the breaker; tells if the upstream is well again by it.
+    /// A successful attempt, which may have closed the breaker; tells if people should be told that the upstream is well again.
     pub fn success(&mut self, now: Instant, closed: bool) -> Option<Recovery> {
-        let failing = self.failing.as_ref()?;
-        if !closed && now.saturating_duration_since(failing.latest) < self.quiet {
+        let failing = self.failing.as_mut()?;
+        failing.successes += 1;
+        let quiet = now.saturating_duration_since(failing.latest) >= self.quiet;
+        if !closed && !quiet && failing.successes < WELL {
             return None;
         }
-        let recovery = Recovery {
+        let failing = self.failing.take()?;
+        failing.told.then(|| Recovery {
             failures: failing.failures,
             lasted: failing.latest.saturating_duration_since(failing.since),
-        };
-        self.failing = None;
-        Some(recovery)
+        })
     }
 
     /// The last failure and when it was.
@@ -129,20 +146,65 @@ mod tests {
     }
 
     #[test]
-    fn a_success_among_failures_is_no_recovery() {
+    fn some_successes_in_a_row_are_recovery_and_fewer_are_not() {
         let (mut health, now) = (Health::new(QUIET), Instant::now());
         assert_eq!(health.success(now, false), None);
         assert!(fail(&mut health, now));
-        assert_eq!(health.success(now + QUIET / 2, false), None);
+        for _ in 1..WELL {
+            assert_eq!(health.success(now, false), None);
+        }
         assert!(!fail(&mut health, now + QUIET / 2));
-        assert_eq!(health.success(now + QUIET, false), None);
+        for _ in 1..WELL {
+            assert_eq!(health.success(now + QUIET / 2, false), None);
+        }
         let expected = Recovery {
             failures: 2,
             lasted: QUIET / 2,
         };
-        assert_eq!(health.success(now + QUIET * 2, false), Some(expected));
-        assert_eq!(health.success(now + QUIET * 2, false), None, "told once");
-        assert!(fail(&mut health, now + QUIET * 2), "a new row");
+        assert_eq!(health.success(now + QUIET / 2, false), Some(expected));
+        assert_eq!(health.success(now + QUIET / 2, false), None, "told once");
+    }
+
+    #[test]
+    fn one_success_after_a_long_time_is_recovery() {
+        let (mut health, now) = (Health::new(QUIET), Instant::now());
+        assert!(fail(&mut health, now));
+        assert!(health.success(now + QUIET, false).is_some());
+    }
+
+    #[test]
+    fn rows_of_failures_are_not_told_more_often_than_once_a_window() {
+        let (mut health, now) = (Health::new(QUIET), Instant::now());
+        let (mut failing, mut well) = (0, 0);
+        // One call in ten fails, for almost a window.
+        for step in 0..1000 {
+            let now = now + QUIET * step / 1000;
+            failing += u32::from(fail(&mut health, now));
+            well += (0..9).filter_map(|_| health.success(now, false)).count();
+        }
+        assert_eq!((failing, well), (1, 1), "one pair");
+    }
+
+    #[test]
+    fn a_row_that_goes_on_is_told_when_the_window_is_over() {
+        let (mut health, now) = (Health::new(QUIET), Instant::now());
+        assert!(fail(&mut health, now));
+        assert!(health.success(now, true).is_some());
+        assert!(!fail(&mut health, now + QUIET / 2), "too soon");
+        assert!(fail(&mut health, now + QUIET), "still failing");
+        assert!(!fail(&mut health, now + QUIET * 2), "told once");
+        assert_eq!(
+            health
+                .success(now + QUIET * 2, true)
+                .map(|well| well.failures),
+            Some(3)
+        );
+        assert!(!fail(&mut health, now + QUIET * 3 / 2));
+        assert_eq!(
+            health.success(now + QUIET * 2, true),
+            None,
+            "never told, never taken back"
+        );
     }
 
     #[test]

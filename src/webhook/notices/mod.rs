@@ -87,7 +87,8 @@ impl Notices {
         self.queue.lock().pending()
     }
 
-    /// Waits until nothing is left, at most until the deadline; returns how many are left then, which is counted and logged.
+    /// Waits until nothing is left, at most until the deadline; returns how many are left then, and are lost: they are
+    /// counted here and logged by whoever ends the process.
     pub async fn drain(&self, deadline: Instant) -> usize {
         let emptied = async {
             loop {
@@ -105,7 +106,6 @@ impl Notices {
         }
         let left = self.pending();
         self.losses.count(Loss::Shutdown, left);
-        tracing::warn!(left, "notices are lost by the shutdown");
         left
     }
 
