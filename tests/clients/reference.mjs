@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The official Node server behind the gateway's own command line and configuration file: `reference.mjs serve --config FILE`.
 //
 // It proves the black-box tests: what they promise about Engine.IO and Socket.IO must hold for the server that defines them.

@@ -277,11 +277,11 @@ async fn thousands_of_packets_in_one_body_all_arrive_in_order() {
     let gateway = Gateway::start(ECHO).await;
     let mut polling = joined(&gateway).await;
     let mut payload = echo("0");
-    for n in 1..3000 {
+    for n in 1..6000 {
         write!(payload, "{SEPARATOR}{}", echo(&n.to_string())).unwrap();
     }
     polling.send(payload).await;
-    for n in 0..3000 {
+    for n in 0..6000 {
         assert_eq!(polling.receive().await, Packet::Text(echo(&n.to_string())));
     }
 }

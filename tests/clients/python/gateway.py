@@ -1,0 +1,84 @@
+"""The real binary as a child process, and a backend in the test's hand. `SOCKGATE_BIN` is the binary's path."""
+
+import asyncio
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from aiohttp import ClientSession, web
+
+SHARDS = os.environ.get("SOCKGATE_TEST_SHARDS", "2")
+DEADLINE = 10
+
+
+class Gateway:
+    """A gateway on ports of its own; `config` is TOML without listeners."""
+
+    def __init__(self, config):
+        self.config = config
+        self.listen = dict.fromkeys(("server", "api", "admin"), "127.0.0.1:0")
+        self.folder = tempfile.TemporaryDirectory(prefix="sockgate-")
+
+    async def launch(self):
+        """Starts the process and awaits its `ready`."""
+        file = Path(self.folder.name, "sockgate.toml")
+        listeners = "".join(f'{table}.listen = "{at}"\n' for table, at in self.listen.items())
+        file.write_text(f"{listeners}server.shards = {SHARDS}\n{self.config}")
+        self.process = await asyncio.create_subprocess_exec(
+            os.environ["SOCKGATE_BIN"], "serve", "--config", str(file),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )
+        urls = {}
+        async with asyncio.timeout(DEADLINE):
+            while (line := (await self.process.stdout.readline()).decode().split())[:1] != ["ready"]:
+                assert line, "the gateway did not start"
+                urls[line[0]] = line[-1]
+        self.url = urls["clients"].removesuffix("/socket.io/")
+        self.api = urls["api"]
+        for table, name in (("server", "clients"), ("api", "api"), ("admin", "admin")):
+            self.listen[table] = urls[name].split("/")[2]
+        return self
+
+    async def kill(self):
+        """Ends the process without notice."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def stop(self):
+        """Ends the process and removes its files."""
+        await self.kill()
+        self.folder.cleanup()
+
+    async def post(self, path, body):
+        """A POST to the REST API."""
+        async with ClientSession() as session, session.post(self.api + path, json=body) as answer:
+            return answer.status, await answer.json()
+
+
+class Backend:
+    """A webhook backend; `answer` gets each request's body and gives the reply."""
+
+    def __init__(self):
+        self.requests = []
+        self.answer = lambda body: {}
+
+    async def launch(self):
+        """Listens on a port of its own."""
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_post("/", self._handle)
+        self.runner = web.AppRunner(app)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        self.port = self.runner.addresses[0][1]
+        return self
+
+    async def _handle(self, request):
+        body = json.loads(await request.read())
+        self.requests.append(body)
+        return web.json_response(self.answer(body))
+
+    async def stop(self):
+        """Closes the port."""
+        await self.runner.cleanup()
