@@ -15,7 +15,7 @@
 //! | [`protocol`] | pure codecs: Engine.IO, Socket.IO, WebSocket frames, [`protocol::frame::Frame`] |
 //! | [`hub`] | who is where, and delivery: roster, outboxes, [`hub::switchboard`]; no I/O |
 //! | [`session`] | one client's conversation, its lanes, the [`session::backend::Backend`] seam; no I/O |
-//! | [`contract`] | the public JSON of calls, replies, actions, REST; the OpenAPI document |
+//! | [`contract`] | the public JSON of calls, replies, actions, REST; the `OpenAPI` document |
 //! | [`transport`] | Engine.IO over HTTP: polling, WebSocket, upgrade |
 //! | [`webhook`] | a backend over HTTP: signatures, retries, breaker, notices |
 //! | [`api`] | the REST API |

@@ -8,7 +8,8 @@ use super::fault::{Cause, Fault};
 use super::problem::{Code, Problem};
 use crate::hub::action::{Action, Audience, Names, Target, UserRoom};
 use crate::hub::id::{Namespace, Room, SocketId};
-use crate::protocol::frame::{self, Frame, Payload};
+use crate::protocol::frame::Frame;
+use crate::protocol::websocket;
 
 /// The socket of the examples.
 pub(super) const SOCKET: &str = "aB3xQ9Zk3q9sT0bXw7Kd";
@@ -83,9 +84,11 @@ pub(super) fn packet(frame: &Frame) -> (String, Vec<Vec<u8>>) {
     let mut text = String::new();
     let mut attachments = Vec::new();
     for part in frame.parts() {
-        match frame::payload(part) {
-            Payload::Text(bytes) => text.push_str(std::str::from_utf8(bytes).expect("UTF-8")),
-            Payload::Binary(bytes) => attachments.push(bytes.to_vec()),
+        let payload = websocket::payload(part).to_vec();
+        if websocket::is_text(part) {
+            text = String::from_utf8(payload).expect("UTF-8");
+        } else {
+            attachments.push(payload);
         }
     }
     (text, attachments)
