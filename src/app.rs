@@ -24,10 +24,13 @@ use crate::hub::id::{NodeTag, ShardId};
 use crate::hub::switchboard::Switchboard;
 use crate::protocol::websocket;
 use crate::server::accept::{self, Acceptor};
+use crate::server::client_files::ClientFiles;
 use crate::server::connection::Head;
+use crate::server::fallback::Origin;
 use crate::server::plain;
 use crate::server::probes::Probes;
 use crate::server::shards::{self, Doors, Order, Running};
+use crate::server::site::{Elsewhere, Page, Plan};
 use crate::session::admission::Admission;
 use crate::session::settings::{Allow, NamespaceSettings};
 use crate::session::shard::{Parts, Shard};
@@ -75,12 +78,22 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Serves until SIGTERM or SIGINT. `ready` is called once, when everything listens.
 pub fn run(config: &Arc<Config>, ready: impl FnOnce(&Addresses)) -> Result<(), StartError> {
+    run_with(config, |_| Vec::new(), ready)
+}
+
+/// [`run`] with pages of its own, which may tell where the gateway listens. A `fallback` would take their place.
+pub fn run_with(
+    config: &Arc<Config>,
+    pages: impl FnOnce(&Addresses) -> Vec<Page>,
+    ready: impl FnOnce(&Addresses),
+) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let listeners = Listeners::bind(config)?;
-        let gateway = Gateway::start(config, listeners)?;
+        let pages = pages(&listeners.addresses()?);
+        let gateway = Gateway::start(config, listeners, &plan(config, pages))?;
         ready(&gateway.addresses);
         gateway.serve(config).await
     })
@@ -153,7 +166,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start(config: &Arc<Config>, listeners: Listeners) -> Result<Self, StartError> {
+    fn start(config: &Arc<Config>, listeners: Listeners, plan: &Plan) -> Result<Self, StartError> {
         let addresses = listeners.addresses()?;
         let count = config.server.shards;
         let (mail, mail_in): (Vec<_>, Vec<_>) =
@@ -177,7 +190,13 @@ impl Gateway {
             };
             let shared = shared.clone();
             let build = move || shared.context(index, own);
-            running.push(shards::start(index, doors, head(config), build)?);
+            running.push(shards::start(
+                index,
+                doors,
+                head(config),
+                plan.clone(),
+                build,
+            )?);
         }
         let draining = Arc::new(AtomicBool::new(false));
         let stop = CancellationToken::new();
@@ -274,6 +293,27 @@ fn head(config: &Config) -> Head {
         headers: server.headers,
         bytes: server.header_bytes,
         timeout: server.header_timeout,
+    }
+}
+
+/// What the client listener serves besides Engine.IO.
+fn plan(config: &Config, pages: Vec<Page>) -> Plan {
+    let client_files = config.server.serve_client.then(|| {
+        let files = ClientFiles::of_this_build();
+        files.announce();
+        Arc::new(files)
+    });
+    let elsewhere = match &config.server.fallback {
+        Some(url) => {
+            let origin = Origin::new(url).expect("the configuration holds addresses only");
+            Elsewhere::Fallback(Arc::new(origin))
+        }
+        None if pages.is_empty() => Elsewhere::Nothing,
+        None => Elsewhere::Pages(pages.into()),
+    };
+    Plan {
+        client_files,
+        elsewhere,
     }
 }
 

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::Request;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::header::UPGRADE;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
@@ -18,9 +19,10 @@ use crate::hub::id::{SessionId, ShardId};
 use crate::hub::reason::{Initiator, Reason};
 use crate::protocol::websocket::Decoder;
 use crate::server::router::{self, Place as Path};
+use crate::server::site::{Body, Site};
 use crate::session::Session;
 use crate::session::admission::Place;
-use crate::transport::http::{Outcome, Reply};
+use crate::transport::http::Outcome;
 use crate::transport::pump::{self, Io};
 use crate::transport::{Context, Mail, http, upgrade};
 
@@ -34,6 +36,9 @@ pub struct Head {
     /// Time.
     pub timeout: Duration,
 }
+
+/// Milliseconds that a client may leave what was sent to it unread, where answers come from another server.
+const USER_TIMEOUT: u32 = 60_000;
 
 /// What the answer to the last request has made of the connection.
 enum Next {
@@ -49,6 +54,7 @@ struct Aborted;
 /// Serves one connection until it ends or becomes a WebSocket.
 pub async fn serve(
     context: Rc<Context>,
+    site: Rc<Site>,
     head: Head,
     io: std::net::TcpStream,
     peer: IpAddr,
@@ -57,6 +63,10 @@ pub async fn serve(
     let Ok(io) = TcpStream::from_std(io) else {
         return;
     };
+    if site.passes_on() {
+        // A client that does not read an answer would hold the other server's connection; where the system cannot tell it stays.
+        rustix::net::sockopt::set_tcp_user_timeout(&io, USER_TIMEOUT).ok();
+    }
     let next: Cell<Option<(Next, OnUpgrade)>> = Cell::new(None);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -65,7 +75,7 @@ pub async fn serve(
         .max_headers(head.headers);
     let service = service_fn(|request| {
         let unseen = http::Unseen::new(&context, &request);
-        answer(&context, &next, request, peer, unseen)
+        answer(&context, &site, &next, request, peer, unseen)
     });
     let served = http
         .serve_connection(TokioIo::new(io), service)
@@ -90,15 +100,21 @@ pub async fn serve(
 
 async fn answer(
     context: &Rc<Context>,
+    site: &Site,
     next: &Cell<Option<(Next, OnUpgrade)>>,
     mut request: Request<Incoming>,
     peer: IpAddr,
     unseen: http::Unseen,
-) -> Result<Reply, Aborted> {
+) -> Result<Response<Body>, Aborted> {
     unseen.seen();
     match router::find(request.uri().path(), &context.settings.path) {
-        Path::Elsewhere => return Ok(router::not_found(&context.settings.path)),
-        Path::Engine | Path::File(_) => {}
+        Path::Elsewhere => return Ok(site.elsewhere(context, request, peer).await),
+        Path::File(name) => {
+            if let Some(file) = site.client_file(context, &request, name, peer) {
+                return Ok(file.map(Either::Left));
+            }
+        }
+        Path::Engine => {}
     }
     let upgrade = request
         .headers()
@@ -113,7 +129,7 @@ async fn answer(
     if let (Some(then), Some(upgrade)) = (then, upgrade) {
         next.set(Some((then, upgrade)));
     }
-    Ok(response)
+    Ok(response.map(Either::Left))
 }
 
 /// The bare stream, and what was read behind the request; hyper's buffers are let go.

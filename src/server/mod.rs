@@ -7,9 +7,12 @@
 //! ```
 
 pub mod accept;
+pub mod client_files;
 pub mod connection;
+pub mod fallback;
 pub mod plain;
 pub mod probes;
 pub mod router;
 pub mod settings;
 pub mod shards;
+pub mod site;

@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::server::accept::Connection;
 use crate::server::connection::{Head, serve};
+use crate::server::site::{Plan, Site};
 use crate::session::shard::Shard;
 use crate::transport::{self, Context, Mail};
 
@@ -46,7 +47,7 @@ pub struct Doors {
 #[derive(Debug)]
 pub struct Running {
     thread: thread::JoinHandle<()>,
-    /// Whether nothing is left to do: no session, no lane at work.
+    /// Whether nothing is left to do: no session, no lane at work, nothing that is passed on.
     pub idle: Arc<AtomicBool>,
 }
 
@@ -57,8 +58,14 @@ impl Running {
     }
 }
 
-/// Starts a shard thread; `build` makes its context there.
-pub fn start<F, E>(index: usize, doors: Doors, head: Head, build: F) -> io::Result<Running>
+/// Starts a shard thread; `build` makes its context there, and its way to what the plan says is made there too.
+pub fn start<F, E>(
+    index: usize,
+    doors: Doors,
+    head: Head,
+    plan: Plan,
+    build: F,
+) -> io::Result<Running>
 where
     F: FnOnce() -> Result<Rc<Context>, E> + Send + 'static,
     E: std::error::Error,
@@ -84,7 +91,7 @@ where
                         std::process::abort();
                     }
                 };
-                tokio::task::spawn_local(run(context, doors, head, told)).await
+                tokio::task::spawn_local(run(context, doors, head, plan, told)).await
             });
             if main.is_err() {
                 tracing::error!(shard = index, "a shard's loop has panicked");
@@ -94,14 +101,15 @@ where
     Ok(Running { thread, idle })
 }
 
-async fn run(context: Rc<Context>, doors: Doors, head: Head, idle: Arc<AtomicBool>) {
+async fn run(context: Rc<Context>, doors: Doors, head: Head, plan: Plan, idle: Arc<AtomicBool>) {
     let Doors {
         mut connections,
         mut mail,
         mut orders,
     } = doors;
     let shard = Rc::clone(&context.shard);
-    crate::tasks::spawn_local("ticks", tick(Rc::clone(&shard), idle));
+    let site = Rc::new(Site::new(plan));
+    crate::tasks::spawn_local("ticks", tick(Rc::clone(&shard), Rc::clone(&site), idle));
     let letters = Rc::clone(&context);
     crate::tasks::spawn_local("mail", async move {
         while let Some(letter) = mail.recv().await {
@@ -112,7 +120,14 @@ async fn run(context: Rc<Context>, doors: Doors, head: Head, idle: Arc<AtomicBoo
         while let Some(Connection { io, peer, place }) = connections.recv().await {
             crate::tasks::spawn_local(
                 "connection",
-                serve(Rc::clone(&context), head, io, peer.ip(), place),
+                serve(
+                    Rc::clone(&context),
+                    Rc::clone(&site),
+                    head,
+                    io,
+                    peer.ip(),
+                    place,
+                ),
             );
         }
     });
@@ -138,13 +153,13 @@ async fn run(context: Rc<Context>, doors: Doors, head: Head, idle: Arc<AtomicBoo
     tokio::task::yield_now().await;
 }
 
-async fn tick(shard: Rc<Shard>, idle: Arc<AtomicBool>) {
+async fn tick(shard: Rc<Shard>, site: Rc<Site>, idle: Arc<AtomicBool>) {
     let mut interval = tokio::time::interval(shard.tick_length());
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         interval.tick().await;
         shard.step();
-        idle.store(shard.is_idle(), Ordering::Release);
+        idle.store(shard.is_idle() && site.is_idle(), Ordering::Release);
     }
 }
 

@@ -49,16 +49,21 @@ impl Coding {
         best.map(|(coding, _)| coding)
     }
 
-    /// The compressed body.
+    /// The body compressed quickly: it is sent once.
     pub fn encode(self, body: &[u8]) -> Vec<u8> {
+        self.encode_with(body, Compression::fast())
+    }
+
+    /// The compressed body.
+    pub fn encode_with(self, body: &[u8], level: Compression) -> Vec<u8> {
         let out = Vec::with_capacity(body.len() / 3);
         let encoded = match self {
             Self::Gzip => {
-                let mut encoder = GzEncoder::new(out, Compression::fast());
+                let mut encoder = GzEncoder::new(out, level);
                 encoder.write_all(body).and_then(|()| encoder.finish())
             }
             Self::Deflate => {
-                let mut encoder = ZlibEncoder::new(out, Compression::fast());
+                let mut encoder = ZlibEncoder::new(out, level);
                 encoder.write_all(body).and_then(|()| encoder.finish())
             }
         };

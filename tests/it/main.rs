@@ -3,6 +3,8 @@
 //! Files about the library alone use no gateway; all others drive the real binary as clients, backends and operators do.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../build/client_files.rs"]
+mod client_sources;
 #[path = "../fuzz/properties/lib.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets use it as a library")]
 mod properties;
@@ -13,6 +15,7 @@ mod acks;
 mod api_auth;
 mod bad_backends;
 mod binary;
+mod client_files;
 mod closing;
 mod compression;
 mod config;
@@ -24,6 +27,7 @@ mod disconnect_notices;
 mod edge_rules;
 mod engine_io;
 mod errors;
+mod fallback;
 mod heartbeat;
 mod lanes;
 mod layers;
