@@ -138,6 +138,9 @@ pub async fn post(
     settings: &Settings,
     body: impl Future<Output = Result<Bytes, BodyError>>,
 ) -> Answer {
+    if !session.is_open() {
+        return EngineError::SessionUnknown.answer();
+    }
     if session.link.posting.replace(true) {
         // Overlap from the client: the first connection is ended without an answer.
         session.fail(Reason::TransportError, Initiator::Client);
