@@ -176,6 +176,7 @@ impl Connections {
         let queued = matches!(pushed, Pushed::First | Pushed::Behind);
         if queued {
             self.counters.deliveries.increment();
+            self.counters.delivered_bytes.add(frame.len() as u64);
         }
         queued
     }

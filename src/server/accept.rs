@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::session::admission::{Admission, Place, Refusal};
+use crate::server::stop::Stop;
+use crate::session::admission::{Admission, Place};
+use crate::server::settings::Settings;
 use crate::telemetry::traffic::Traffic;
 
 /// Connections that the kernel holds for us.
@@ -28,6 +30,17 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Whether an error of accepting is about the one connection, which has gone, and not about the system.
+pub fn is_of_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
 /// A connection on its way to a shard.
 #[derive(Debug)]
 pub struct Connection {
@@ -39,11 +52,16 @@ pub struct Connection {
     pub place: Place,
 }
 
-/// Accepts for ever.
-pub async fn run(listener: TcpListener, acceptor: Arc<Acceptor>) {
+/// Accepts until it is told to stop.
+pub async fn run(listener: TcpListener, acceptor: Arc<Acceptor>, stop: Stop) {
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.ordered() => return,
+        };
+        match accepted {
             Ok((io, peer)) => acceptor.admit(io, peer),
+            Err(error) if is_of_one(&error) => {}
             Err(error) => {
                 acceptor.failed(&error);
                 tokio::time::sleep(REST).await;
@@ -59,6 +77,8 @@ pub struct Acceptor {
     shards: Vec<mpsc::UnboundedSender<Connection>>,
     traffic: Arc<Traffic>,
     rate: Option<parking_lot::Mutex<Rate>>,
+    /// Whether the address of the other end is the client's.
+    is_direct: bool,
     last_error: parking_lot::Mutex<Option<Instant>>,
 }
 
@@ -84,15 +104,15 @@ impl Rate {
 }
 
 impl Acceptor {
-    /// An acceptor for these shards; `accept_rate` of 0: unlimited. `traffic` is the control thread's own set of counters.
+    /// An acceptor for these shards. `traffic` is the control thread's own set of counters.
     pub fn new(
         admission: Arc<Admission>,
         shards: Vec<mpsc::UnboundedSender<Connection>>,
         traffic: Arc<Traffic>,
-        accept_rate: u32,
+        settings: &Settings,
     ) -> Self {
-        let rate = (accept_rate > 0).then(|| {
-            let per_second = f64::from(accept_rate);
+        let rate = (settings.accept_rate > 0).then(|| {
+            let per_second = f64::from(settings.accept_rate);
             parking_lot::Mutex::new(Rate {
                 per_second,
                 tokens: per_second,
@@ -104,6 +124,7 @@ impl Acceptor {
             shards,
             traffic,
             rate,
+            is_direct: !settings.proxy_protocol,
             last_error: parking_lot::Mutex::default(),
         }
     }
@@ -117,11 +138,12 @@ impl Acceptor {
         {
             return self.traffic.rejected.increment("rate");
         }
-        let place = match self.admission.enter(peer.ip()) {
-            Ok(place) => place,
-            Err(Refusal::Limit) => return self.traffic.rejected.increment("limit"),
-            Err(Refusal::AddressLimit) => return self.traffic.rejected.increment("ip_limit"),
+        let Ok(mut place) = self.admission.enter() else {
+            return self.traffic.rejected.increment("limit");
         };
+        if self.is_direct && place.claim(peer.ip()).is_err() {
+            return self.traffic.rejected.increment("ip_limit");
+        }
         // Without it small frames would wait for acknowledgements; a connection that refuses is about to fail anyway.
         drop(io.set_nodelay(true));
         if let (Some(shard), Ok(io)) = (self.shards.get(place.shard()), io.into_std()) {
@@ -131,6 +153,7 @@ impl Acceptor {
 
     /// At most one line a minute: the usual cause lasts.
     fn failed(&self, error: &io::Error) {
+        self.traffic.accept_errors.increment();
         let mut last = self.last_error.lock();
         if last.is_none_or(|at| at.elapsed() >= Duration::from_mins(1)) {
             *last = Some(Instant::now());

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::header::UPGRADE;
@@ -12,33 +13,73 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::hub::id::{SessionId, ShardId};
 use crate::hub::reason::{Initiator, Reason};
 use crate::protocol::websocket::Decoder;
+use crate::server::accept::Connection;
+use crate::server::deadline::{Answered, Deadlines, Talk, Timed};
+use crate::server::proxy;
 use crate::server::router::{self, Place as Path};
 use crate::server::site::{Body, Site};
+use crate::server::stop::Stop;
 use crate::session::Session;
 use crate::session::admission::Place;
 use crate::transport::http::Outcome;
 use crate::transport::pump::{self, Io};
 use crate::transport::{Context, Mail, http, upgrade};
 
-/// Limits of a request's head.
+/// Limits of an HTTP connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
-    /// Headers.
+    /// Headers of a request.
     pub headers: usize,
-    /// Bytes.
+    /// Bytes of a request's head.
     pub bytes: usize,
-    /// Time.
-    pub timeout: Duration,
+    /// How long is waited for the client.
+    pub deadlines: Deadlines,
 }
 
-/// Milliseconds that a client may leave what was sent to it unread, where answers come from another server.
-const USER_TIMEOUT: u32 = 60_000;
+impl Head {
+    /// HTTP within these limits. Its deadlines are those of [`Timed`].
+    pub fn http(&self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.header_read_timeout(None)
+            .max_header_size(self.bytes)
+            .max_headers(self.headers);
+        http
+    }
+
+    /// The key of the limit at which a connection has ended, if it was one of HTTP's.
+    pub fn limit(&self, served: &hyper::Result<()>, talk: &Talk) -> Option<&'static str> {
+        if let Some(missed) = talk.missed() {
+            return Some(missed.as_str());
+        }
+        let is_too_large = served.as_ref().is_err_and(hyper::Error::is_parse_too_large);
+        let is_long = talk.head_bytes() >= self.bytes;
+        is_too_large.then_some(if is_long { "header_bytes" } else { "headers" })
+    }
+}
+
+/// What all connections of a shard have in common.
+#[derive(Debug)]
+pub struct Serving {
+    /// The shard's transports.
+    pub context: Rc<Context>,
+    /// What is there besides Engine.IO.
+    pub site: Site,
+    /// Limits.
+    pub head: Head,
+    /// Whether a PROXY header is mandatory.
+    pub proxy_protocol: bool,
+    /// Tells when HTTP connections are to end.
+    pub stop: Stop,
+}
+
+/// How long a client may leave what was sent to it unread, where answers come from another server and may be watched as they come.
+const WATCHED: Duration = Duration::from_mins(1);
 
 /// What the answer to the last request has made of the connection.
 enum Next {
@@ -52,35 +93,71 @@ enum Next {
 struct Aborted;
 
 /// Serves one connection until it ends or becomes a WebSocket.
-pub async fn serve(
-    context: Rc<Context>,
-    site: Rc<Site>,
-    head: Head,
-    io: std::net::TcpStream,
+pub async fn serve(serving: Rc<Serving>, connection: Connection) {
+    let Connection {
+        io,
+        peer,
+        mut place,
+    } = connection;
+    let Ok(mut io) = TcpStream::from_std(io) else {
+        return;
+    };
+    let rejected = &serving.context.shard.traffic.rejected;
+    let (mut peer, mut before) = (peer.ip(), Bytes::new());
+    if serving.proxy_protocol {
+        match proxy::read(&mut io).await {
+            Ok(beginning) => {
+                peer = beginning.client.unwrap_or(peer);
+                before = beginning.rest;
+            }
+            Err(proxy::NoHeader) => return rejected.increment("proxy"),
+        }
+        if place.claim(peer).is_err() {
+            return rejected.increment("ip_limit");
+        }
+    }
+    serve_http(serving, io, before, peer, place).await;
+}
+
+async fn serve_http(
+    serving: Rc<Serving>,
+    io: TcpStream,
+    before: Bytes,
     peer: IpAddr,
     place: Place,
 ) {
-    let Ok(io) = TcpStream::from_std(io) else {
-        return;
-    };
+    let Serving {
+        context,
+        site,
+        head,
+        stop,
+        ..
+    } = &*serving;
+    let mut deadlines = head.deadlines;
     if site.passes_on() {
-        // A client that does not read an answer would hold the other server's connection; where the system cannot tell it stays.
-        rustix::net::sockopt::set_tcp_user_timeout(&io, USER_TIMEOUT).ok();
+        deadlines.stall = deadlines.stall.max(WATCHED);
     }
+    let (io, talk) = Timed::new(io, before, deadlines);
     let next: Cell<Option<(Next, OnUpgrade)>> = Cell::new(None);
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(head.timeout)
-        .max_header_size(head.bytes)
-        .max_headers(head.headers);
     let service = service_fn(|request| {
-        let unseen = http::Unseen::new(&context, &request);
-        answer(&context, &site, &next, request, peer, unseen)
+        let (unseen, answering) = (http::Unseen::new(context, &request), talk.request());
+        let next = &next;
+        async move {
+            let response = answer(context, site, next, request, peer, unseen).await?;
+            Ok::<Response<Answered<Body>>, Aborted>(response.map(|body| answering.with(body)))
+        }
     });
-    let served = http
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades()
-        .await;
+    let http = head.http().serve_connection(TokioIo::new(io), service);
+    let mut http = std::pin::pin!(http.with_upgrades());
+    let served = tokio::select! {
+        biased;
+        served = http.as_mut() => served,
+        () = stop.ordered() => {
+            http.as_mut().graceful_shutdown();
+            http.await
+        }
+    };
+    count(context, head, &served, &talk);
     let Some((next, upgraded)) = next.take() else {
         return;
     };
@@ -88,6 +165,7 @@ pub async fn serve(
         Ok(()) => into_stream(upgraded).await,
         Err(_) => None,
     };
+    let context = Rc::clone(context);
     match (next, stream) {
         (Next::Session(session), None) => session.gone(Reason::TransportError, Initiator::Client),
         (Next::Session(session), Some((io, rest))) => run_pump(context, session, io, rest, place),
@@ -95,6 +173,16 @@ pub async fn serve(
             hand_over(context, sid, shard, io, rest, place);
         }
         (Next::Upgrade(..), None) => {}
+    }
+}
+
+/// How the connection ended, where that was a limit's or the client's fault.
+fn count(context: &Context, head: &Head, served: &hyper::Result<()>, talk: &Talk) {
+    let traffic = &context.shard.traffic;
+    if let Some(limit) = head.limit(served, talk) {
+        traffic.http_limits.increment(limit);
+    } else if served.as_ref().is_err_and(hyper::Error::is_parse) {
+        traffic.parse_errors.increment("http");
     }
 }
 
@@ -134,8 +222,13 @@ async fn answer(
 
 /// The bare stream, and what was read behind the request; hyper's buffers are let go.
 async fn into_stream(upgraded: OnUpgrade) -> Option<(TcpStream, Vec<u8>)> {
-    let parts = upgraded.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf.to_vec()))
+    let parts = upgraded
+        .await
+        .ok()?
+        .downcast::<TokioIo<Timed<TcpStream>>>()
+        .ok()?;
+    let (io, unread) = parts.io.into_inner().into_parts();
+    Some((io, [parts.read_buf, unread].concat()))
 }
 
 /// A task of its own: what HTTP needed is freed, and an idle WebSocket costs only its pump.

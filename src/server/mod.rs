@@ -9,10 +9,15 @@
 pub mod accept;
 pub mod client_files;
 pub mod connection;
+pub mod deadline;
 pub mod fallback;
+pub mod healthcheck;
 pub mod plain;
 pub mod probes;
+pub mod proxy;
+pub mod reserve;
 pub mod router;
 pub mod settings;
 pub mod shards;
 pub mod site;
+pub mod stop;

@@ -6,14 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
 
+use crate::server::accept::is_of_one;
 use crate::server::connection::Head;
+use crate::server::deadline::Timed;
+use crate::server::reserve::Reserve;
+use crate::server::stop::Stop;
 
 /// After an error such as too many open files, the acceptor rests so long.
 const REST: Duration = Duration::from_millis(50);
@@ -28,46 +30,62 @@ pub trait Service: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
-/// Serves a listener until it is told to stop; requests under way are finished.
-pub async fn serve(
-    listener: TcpListener,
-    head: Head,
-    service: impl Service,
-    stop: CancellationToken,
-) {
+/// Serves a listener until it is told to stop; requests under way are finished. It goes on where all files are open: it has a few in
+/// reserve, since that is when operators ask most.
+pub async fn serve(listener: TcpListener, head: Head, service: impl Service, stop: Stop) {
+    let reserve = Reserve::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = stop.ordered() => return,
         };
-        let Ok((io, peer)) = accepted else {
-            tokio::time::sleep(REST).await;
-            continue;
+        let (io, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one(&error) => continue,
+            Err(_) => {
+                if !reserve.release() {
+                    tokio::time::sleep(REST).await;
+                }
+                continue;
+            }
         };
         // Without it small answers would wait; a connection that refuses is about to fail anyway.
         drop(io.set_nodelay(true));
-        let (service, stop) = (service.clone(), stop.clone());
+        let (service, reserve, stop) = (service.clone(), reserve.clone(), stop.clone());
         crate::tasks::spawn("http", async move {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new())
-                .header_read_timeout(head.timeout)
-                .max_header_size(head.bytes)
-                .max_headers(head.headers);
-            let answer = service_fn(|request| {
-                let service = service.clone();
-                async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
-            });
-            let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(io), answer));
-            let served = tokio::select! {
-                served = connection.as_mut() => served,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = served {
-                tracing::trace!(%error, "a connection ended badly");
-            }
+            let _under_way = stop.connection();
+            serve_one(io, peer, head, service, &stop).await;
+            reserve.fill();
         });
+    }
+}
+
+async fn serve_one(
+    io: TcpStream,
+    peer: SocketAddr,
+    head: Head,
+    service: impl Service,
+    stop: &Stop,
+) {
+    let (io, talk) = Timed::new(io, Bytes::new(), head.deadlines);
+    let answer = service_fn(|request| {
+        let (service, answering) = (service.clone(), talk.request());
+        async move {
+            let response = service.answer(request, peer).await;
+            Ok::<_, std::convert::Infallible>(response.map(|body| answering.with(body)))
+        }
+    });
+    let http = head.http().serve_connection(TokioIo::new(io), answer);
+    let mut http = std::pin::pin!(http);
+    let served = tokio::select! {
+        biased;
+        served = http.as_mut() => served,
+        () = stop.ordered() => {
+            http.as_mut().graceful_shutdown();
+            http.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::trace!(%error, "a connection ended badly");
     }
 }

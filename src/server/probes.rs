@@ -1,5 +1,11 @@
-//! The admin listener: `/livez`, `/readyz`, `/metrics` (contract 10, *Probes*).
+//! The admin listener: `/livez`, `/readyz`, `/metrics` (contract 10, *Probes*). GET and HEAD, no key.
+//!
+//! - `/livez`: 200 while each shard's loop ticked within 2 s.
+//! - `/readyz`: 200 when all listeners are bound, no drain has begun, and memory is below 88 %. Upstreams never change it;
+//!   `?verbose` tells about them too, as JSON.
+//! - `/metrics`: `OpenMetrics` text.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,24 +14,47 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
 
 use crate::server::plain::Service;
+use crate::telemetry::memory::Watch;
 use crate::telemetry::traffic::Traffic;
 
 /// A shard whose loop has not ticked for so long is stuck.
 const STUCK_MS: u64 = 2_000;
 
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Tells about the upstreams, in the words of the verbose answer.
+pub type Upstreams = dyn Fn() -> Vec<Value> + Send + Sync;
+
 /// What the probes look at.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Probes {
     /// When the process began: the shards' ticks are counted from it.
     pub started: Instant,
     /// The shards' counters.
-    pub shards: Arc<Vec<Arc<Traffic>>>,
+    pub shards: Arc<[Arc<Traffic>]>,
     /// Whether a drain has begun.
     pub draining: Arc<AtomicBool>,
+    /// Memory.
+    pub memory: Arc<Watch>,
+    /// The upstreams.
+    pub upstreams: Arc<Upstreams>,
+    /// The metrics.
+    pub registry: Arc<Registry>,
+}
+
+impl fmt::Debug for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probes").finish_non_exhaustive()
+    }
 }
 
 impl Service for Probes {
@@ -39,7 +68,9 @@ impl Service for Probes {
         }
         match request.uri().path() {
             "/livez" => self.live(),
+            "/readyz" if is_verbose(request.uri().query()) => self.tell(),
             "/readyz" => self.ready(),
+            "/metrics" => self.metrics(),
             _ => text(
                 StatusCode::NOT_FOUND,
                 "not found; there are /livez, /readyz and /metrics\n",
@@ -48,33 +79,92 @@ impl Service for Probes {
     }
 }
 
+fn is_verbose(query: Option<&str>) -> bool {
+    let query = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    query.into_iter().any(|(key, _)| key == "verbose")
+}
+
 impl Probes {
-    fn live(&self) -> Response<Full<Bytes>> {
+    /// Milliseconds since each shard has ticked.
+    fn ticks(&self) -> impl Iterator<Item = u64> {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let stuck = self
-            .shards
-            .iter()
-            .any(|shard| now.saturating_sub(shard.ticked_ms.get()) > STUCK_MS);
-        if stuck {
+        let ticked = self.shards.iter().map(|shard| shard.ticked_ms.get());
+        ticked.map(move |ticked| now.saturating_sub(ticked))
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn live(&self) -> Response<Full<Bytes>> {
+        if self.ticks().any(|age| age > STUCK_MS) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "a shard does not tick\n");
         }
         text(StatusCode::OK, "ok\n")
     }
 
+    /// Whoever can ask is served by a node whose listeners are all bound: they are before anything is served.
     fn ready(&self) -> Response<Full<Bytes>> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
         }
+        if self.memory.is_full() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "memory is full\n");
+        }
         text(StatusCode::OK, "ok\n")
+    }
+
+    /// The same, with everything that led to it.
+    fn tell(&self) -> Response<Full<Bytes>> {
+        let (is_draining, is_full) = (self.is_draining(), self.memory.is_full());
+        let is_ready = !is_draining && !is_full;
+        let memory = self.memory.last();
+        let shards = self
+            .ticks()
+            .map(|age| json!({"ticked_ms_ago": age, "ok": age <= STUCK_MS}));
+        let body = json!({
+            "ready": is_ready,
+            "checks": {
+                "listeners": {"ok": true},
+                "drain": {"ok": !is_draining},
+                "memory": {"ok": !is_full, "used_bytes": memory.used, "limit_bytes": memory.limit},
+            },
+            "shards": shards.collect::<Vec<_>>(),
+            "upstreams": (self.upstreams)(),
+        });
+        let status = if is_ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        response(status, JSON, format!("{body}\n"))
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let mut body = String::new();
+        if encode(&mut body, &self.registry).is_err() {
+            return text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the metrics cannot be written\n",
+            );
+        }
+        response(StatusCode::OK, OPEN_METRICS, body)
     }
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    response(status, TEXT, body)
+}
+
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

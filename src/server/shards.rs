@@ -6,18 +6,19 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use prometheus_client::metrics::histogram::Histogram;
+use rand::RngExt as _;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::server::accept::Connection;
-use crate::server::connection::{Head, serve};
+use crate::server::connection::{Head, Serving, serve};
 use crate::server::site::{Plan, Site};
+use crate::server::stop::Stop;
 use crate::session::shard::Shard;
 use crate::transport::{self, Context, Mail};
 
@@ -26,9 +27,11 @@ use crate::transport::{self, Context, Mail};
 pub enum Order {
     /// Serve.
     Run,
-    /// Close all sessions, spread over this time.
+    /// Retire all sessions, spread over this time.
     Drain(Duration),
-    /// Close all sessions now and stop.
+    /// Close all sessions now.
+    Cut,
+    /// Close all sessions now and end.
     Stop,
 }
 
@@ -43,35 +46,38 @@ pub struct Doors {
     pub orders: watch::Receiver<Order>,
 }
 
+/// What a shard is told about its work.
+#[derive(Clone, Debug)]
+pub struct Duties {
+    /// Limits of HTTP.
+    pub head: Head,
+    /// Whether a PROXY header is mandatory.
+    pub proxy_protocol: bool,
+    /// What is served besides Engine.IO.
+    pub plan: Plan,
+    /// When HTTP connections are to end.
+    pub stop: Stop,
+    /// Takes how late the loop's timers are, in seconds.
+    pub lag: Histogram,
+}
+
 /// A running shard thread.
 #[derive(Debug)]
-pub struct Running {
-    thread: thread::JoinHandle<()>,
-    /// Whether nothing is left to do: no session, no lane at work, nothing that is passed on.
-    pub idle: Arc<AtomicBool>,
-}
+pub struct Running(thread::JoinHandle<()>);
 
 impl Running {
     /// Waits until the thread has ended; false where it panicked.
     pub fn join(self) -> bool {
-        self.thread.join().is_ok()
+        self.0.join().is_ok()
     }
 }
 
 /// Starts a shard thread; `build` makes its context there, and its way to what the plan says is made there too.
-pub fn start<F, E>(
-    index: usize,
-    doors: Doors,
-    head: Head,
-    plan: Plan,
-    build: F,
-) -> io::Result<Running>
+pub fn start<F, E>(index: usize, doors: Doors, duties: Duties, build: F) -> io::Result<Running>
 where
     F: FnOnce() -> Result<Rc<Context>, E> + Send + 'static,
     E: std::error::Error,
 {
-    let idle = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&idle);
     let thread = thread::Builder::new()
         .name(format!("shard-{index}"))
         .spawn(move || {
@@ -91,44 +97,40 @@ where
                         std::process::abort();
                     }
                 };
-                tokio::task::spawn_local(run(context, doors, head, plan, told)).await
+                tokio::task::spawn_local(run(context, doors, duties)).await
             });
             if main.is_err() {
                 tracing::error!(shard = index, "a shard's loop has panicked");
                 std::process::abort();
             }
         })?;
-    Ok(Running { thread, idle })
+    Ok(Running(thread))
 }
 
-async fn run(context: Rc<Context>, doors: Doors, head: Head, plan: Plan, idle: Arc<AtomicBool>) {
+async fn run(context: Rc<Context>, doors: Doors, duties: Duties) {
     let Doors {
         mut connections,
         mut mail,
         mut orders,
     } = doors;
     let shard = Rc::clone(&context.shard);
-    let site = Rc::new(Site::new(plan));
-    crate::tasks::spawn_local("ticks", tick(Rc::clone(&shard), Rc::clone(&site), idle));
+    crate::tasks::spawn_local("ticks", tick(Rc::clone(&shard), duties.lag.clone()));
     let letters = Rc::clone(&context);
     crate::tasks::spawn_local("mail", async move {
         while let Some(letter) = mail.recv().await {
             transport::deliver(&letters, letter);
         }
     });
+    let serving = Rc::new(Serving {
+        context,
+        site: Site::new(duties.plan),
+        head: duties.head,
+        proxy_protocol: duties.proxy_protocol,
+        stop: duties.stop.for_thread(),
+    });
     crate::tasks::spawn_local("connections", async move {
-        while let Some(Connection { io, peer, place }) = connections.recv().await {
-            crate::tasks::spawn_local(
-                "connection",
-                serve(
-                    Rc::clone(&context),
-                    Rc::clone(&site),
-                    head,
-                    io,
-                    peer.ip(),
-                    place,
-                ),
-            );
+        while let Some(connection) = connections.recv().await {
+            crate::tasks::spawn_local("connection", serve(Rc::clone(&serving), connection));
         }
     });
     loop {
@@ -140,6 +142,7 @@ async fn run(context: Rc<Context>, doors: Doors, head: Head, plan: Plan, idle: A
                 match order {
                     Order::Run => {}
                     Order::Drain(spread) => crate::tasks::spawn_local("drain", drain(Rc::clone(&shard), spread)),
+                    Order::Cut => shard.shut_down(),
                     Order::Stop => break,
                 }
                 if changed.is_err() {
@@ -153,24 +156,25 @@ async fn run(context: Rc<Context>, doors: Doors, head: Head, plan: Plan, idle: A
     tokio::task::yield_now().await;
 }
 
-async fn tick(shard: Rc<Shard>, site: Rc<Site>, idle: Arc<AtomicBool>) {
+async fn tick(shard: Rc<Shard>, lag: Histogram) {
     let mut interval = tokio::time::interval(shard.tick_length());
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        interval.tick().await;
+        let due = interval.tick().await;
+        lag.observe(due.elapsed().as_secs_f64());
         shard.step();
-        idle.store(shard.is_idle() && site.is_idle(), Ordering::Release);
     }
 }
 
-/// Closes the sessions one after the other, evenly over the time.
+/// Retires the sessions one after the other, each at a random moment of its share of the time: evenly, but neither all shards nor
+/// all nodes in step.
 async fn drain(shard: Rc<Shard>, spread: Duration) {
     let sessions = shard.sessions();
-    let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
-    let step = spread / count;
+    let share = spread / u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
     let start = tokio::time::Instant::now();
     for (index, session) in (0u32..).zip(sessions) {
-        tokio::time::sleep_until(start + step * index).await;
+        let moment = share * index + share.mul_f64(rand::rng().random());
+        tokio::time::sleep_until(start + moment).await;
         crate::tasks::spawn_local("farewell", async move { session.retire().await });
     }
     // Handshakes that were under way when the drain began.

@@ -50,6 +50,16 @@ pub struct Page {
     pub body: Bytes,
 }
 
+impl Plan {
+    /// Whether nothing is being passed on, on any shard.
+    pub fn is_idle(&self) -> bool {
+        match &self.elsewhere {
+            Elsewhere::Fallback(origin) => origin.is_idle(),
+            Elsewhere::Nothing | Elsewhere::Pages(_) => true,
+        }
+    }
+}
+
 /// What one shard serves.
 #[derive(Debug)]
 pub struct Site {
@@ -65,14 +75,6 @@ impl Site {
             Elsewhere::Nothing | Elsewhere::Pages(_) => None,
         };
         Self { plan, fallback }
-    }
-
-    /// Whether nothing is being passed on, on any shard.
-    pub fn is_idle(&self) -> bool {
-        match &self.plan.elsewhere {
-            Elsewhere::Fallback(origin) => origin.is_idle(),
-            Elsewhere::Nothing | Elsewhere::Pages(_) => true,
-        }
     }
 
     /// Whether requests are passed on to another server.

@@ -64,6 +64,8 @@ pub struct Admission {
     pub held: Places,
     /// Connections on the client listener.
     connections: Places,
+    /// Sessions; a polling session may have no connection at the moment.
+    pub sessions: Places,
     /// Connections of one address (IPv6: of one /64); 0: unlimited.
     per_address: usize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
@@ -86,21 +88,17 @@ impl Admission {
         Self {
             held: Places::new(held),
             connections: Places::new(connections),
+            sessions: Places::new(0),
             per_address,
             by_address: Mutex::default(),
             by_shard: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
         }
     }
 
-    /// Lets a connection in; it goes to the shard with the fewest.
-    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
-        let address = (self.per_address > 0).then(|| subscriber(address));
+    /// Lets a connection in; it goes to the shard with the fewest. Its address is [claimed](Place::claim) once it is known.
+    pub fn enter(self: &Arc<Self>) -> Result<Place, Refusal> {
         if !self.connections.take() {
             return Err(Refusal::Limit);
-        }
-        if address.is_some_and(|a| !self.enter_address(a)) {
-            self.connections.give_back();
-            return Err(Refusal::AddressLimit);
         }
         let loads = self.by_shard.iter().map(|n| n.load(Ordering::Relaxed));
         let shard = loads
@@ -110,7 +108,7 @@ impl Admission {
         self.by_shard[shard].fetch_add(1, Ordering::Relaxed);
         Ok(Place {
             admission: Arc::clone(self),
-            address,
+            address: None,
             shard,
         })
     }
@@ -141,6 +139,12 @@ impl Admission {
         self.connections.taken()
     }
 
+    /// Whether there are as many sessions as there may be connections: by polling, sessions could outgrow them.
+    pub fn is_full_of_sessions(&self) -> bool {
+        let most = self.connections.limit();
+        most != 0 && self.sessions.taken() >= most
+    }
+
     /// Connections at most; 0: unlimited.
     pub fn max_connections(&self) -> usize {
         self.connections.limit()
@@ -167,6 +171,21 @@ impl Place {
     /// The shard that the connection belongs to.
     pub fn shard(&self) -> usize {
         self.shard
+    }
+
+    /// Counts the connection for its client's address. Where that has too many, the connection is to be dropped.
+    pub fn claim(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        if self.admission.per_address == 0 {
+            return Ok(());
+        }
+        let address = subscriber(address);
+        if !self.admission.enter_address(address) {
+            return Err(Refusal::AddressLimit);
+        }
+        if let Some(former) = self.address.replace(address) {
+            self.admission.leave_address(former);
+        }
+        Ok(())
     }
 
     /// The connection goes to another shard.
@@ -206,10 +225,9 @@ mod tests {
     #[test]
     fn connections_go_to_the_shard_with_the_fewest() {
         let admission = Arc::new(Admission::new(1, 4, 0, 2));
-        let address = IpAddr::from([127, 0, 0, 1]);
-        let mut places: Vec<Place> = (0..4).map(|_| admission.enter(address).unwrap()).collect();
+        let mut places: Vec<Place> = (0..4).map(|_| admission.enter().unwrap()).collect();
         assert_eq!(places.iter().filter(|p| p.shard() == 0).count(), 2);
-        assert_eq!(admission.enter(address).unwrap_err(), Refusal::Limit);
+        assert_eq!(admission.enter().unwrap_err(), Refusal::Limit);
         let other = 1 - places[0].shard();
         places[0].move_to(other);
         drop(places);
@@ -219,9 +237,24 @@ mod tests {
     #[test]
     fn an_ipv6_subscriber_is_counted_by_its_64_bits() {
         let admission = Arc::new(Admission::new(1, 0, 1, 1));
-        let _first = admission.enter("2001:db8::1".parse().unwrap()).unwrap();
-        let same = admission.enter("2001:db8::2".parse().unwrap());
-        assert_eq!(same.unwrap_err(), Refusal::AddressLimit);
-        assert!(admission.enter("2001:db8:0:1::1".parse().unwrap()).is_ok());
+        let enter = |address: &str| {
+            let mut place = admission.enter().unwrap();
+            place.claim(address.parse().unwrap()).map(|()| place)
+        };
+        let first = enter("2001:db8::1").unwrap();
+        assert_eq!(enter("2001:db8::2").unwrap_err(), Refusal::AddressLimit);
+        assert!(enter("2001:db8:0:1::1").is_ok());
+        drop(first);
+        assert!(enter("2001:db8::2").is_ok());
+        assert!(admission.by_address.lock().is_empty());
+    }
+
+    #[test]
+    fn sessions_are_as_many_as_connections_may_be() {
+        let admission = Admission::new(1, 2, 0, 1);
+        assert!(admission.sessions.take() && !admission.is_full_of_sessions());
+        assert!(admission.sessions.take() && admission.is_full_of_sessions());
+        admission.sessions.give_back();
+        assert!(!admission.is_full_of_sessions());
     }
 }

@@ -128,8 +128,8 @@ pub struct Session {
     emptied: RefCell<Option<Waker>>,
     rested: RefCell<Option<Waker>>,
     retiring: Cell<bool>,
-    /// Whether a CONNECT ever came.
-    spoke: Cell<bool>,
+    /// Whether no CONNECT ever came.
+    opening: Cell<bool>,
     joined_once: Cell<bool>,
     /// Whether something was performed since the own shard's inbox was last applied.
     unsettled: Cell<bool>,
@@ -165,7 +165,7 @@ impl Session {
             emptied: RefCell::default(),
             rested: RefCell::default(),
             retiring: Cell::new(false),
-            spoke: Cell::new(false),
+            opening: Cell::new(true),
             joined_once: Cell::new(false),
             unsettled: Cell::new(false),
             attachments_since: Cell::new(0),
@@ -190,14 +190,21 @@ impl Session {
     /// The WebSocket has become the transport.
     pub fn upgraded(&self) {
         self.transport.set(TransportKind::WebSocket);
-        self.shard.traffic.polling.sub(1);
-        self.shard.traffic.websocket.add(1);
+        // In this order the session is counted all the time.
+        self.shard.traffic.sessions.websocket.increment();
+        self.shard.traffic.sessions.polling.sub(1);
         self.shard.traffic.upgrades.increment();
     }
 
-    /// Whether a CONNECT ever came: such a session is no longer `opening`.
-    pub fn spoke(&self) -> bool {
-        self.spoke.get()
+    /// Whether it is open and no CONNECT ever came.
+    pub fn is_opening(&self) -> bool {
+        self.opening.get()
+    }
+
+    fn no_longer_opening(&self) {
+        if self.opening.replace(false) {
+            self.shard.one_less_opening();
+        }
     }
 
     // ---- what the client sends ------------------------------------------------------------------------------------------
@@ -287,6 +294,9 @@ impl Session {
     }
 
     fn event(self: &Rc<Self>, socket: &Rc<Socket>, event: Event<'_>) {
+        if self.retiring.get() {
+            return self.shard.traffic.dropped.increment("drain");
+        }
         let Some(route) = socket.table.event(&event.name) else {
             self.shard.unrouted(&socket.table, &event.name);
             return;
@@ -338,13 +348,16 @@ impl Session {
 
     // ---- back-pressure ---------------------------------------------------------------------------------------------------
 
-    /// Whether the transport must not read: a lane is full, or the session is being retired.
+    /// Whether the transport must not read: a lane is full.
     pub fn is_paused(&self) -> bool {
-        (self.full_lanes.get() > 0 || self.retiring.get()) && self.is_open()
+        self.full_lanes.get() > 0 && self.is_open()
     }
 
-    /// Ends the session as a drain does: nothing more is read, what is under way is answered first (within a limit), and then
-    /// the transport closes, so that the client comes back elsewhere.
+    /// Ends the session as a drain does: nothing new is begun, what is under way is answered first (within a limit), and then the
+    /// transport closes, so that the client comes back elsewhere. A polling client that does not ask within that limit again is
+    /// not waited for: it will learn that its session is unknown.
+    ///
+    /// Packets are still read: a backend may wait for an acknowledgement of this client before it answers what is under way.
     pub async fn retire(self: &Rc<Self>) {
         self.retiring.set(true);
         let settled = std::future::poll_fn(|cx| {
@@ -361,6 +374,10 @@ impl Session {
         });
         drop(tokio::time::timeout(RETIRE, settled).await);
         self.close(Reason::ServerShuttingDown, Initiator::Gateway);
+        if self.transport() == TransportKind::Polling {
+            self.shard
+                .schedule(self.shard.ticks(RETIRE), self.key, Timer::Linger);
+        }
     }
 
     /// A lane has nothing more to do.
@@ -401,7 +418,7 @@ impl Session {
     fn enqueue(self: &Rc<Self>, socket: &Rc<Socket>, item: Item) {
         let start = socket.lane.borrow_mut().push(item);
         if start {
-            self.shard.lanes.set(self.shard.lanes.get() + 1);
+            self.shard.traffic.lanes.increment();
             socket.progress.set(self.shard.now());
             crate::tasks::spawn_local("lane", work::run(Rc::clone(self), Rc::clone(socket)));
         }
@@ -511,11 +528,13 @@ impl Session {
             return;
         }
         self.phase.set(Phase::Closing(reason));
-        self.shard.traffic.closed.increment(reason.as_str());
+        self.no_longer_opening();
+        self.shard.count_closed(self.transport(), reason);
         drop(self.conversation.borrow_mut().end());
         let sockets = self.sockets.borrow().clone();
         for socket in &sockets {
-            let departed = socket.key.take().and_then(|key| self.shard.hub.detach(key));
+            let key = self.shard.note_key(socket, None);
+            let departed = key.and_then(|key| self.shard.hub.detach(key));
             // A client that has left the namespace before its connection ended has left by itself.
             let (reason, initiator) = if socket.is_ending() {
                 (Reason::ClientNamespaceDisconnect, Initiator::Client)
@@ -591,7 +610,7 @@ impl Session {
         reason: Reason,
         departed: Departed,
     ) {
-        socket.key.set(None);
+        self.shard.note_key(socket, None);
         let second = self.shard.second();
         self.conversation
             .borrow_mut()

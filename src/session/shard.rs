@@ -28,6 +28,7 @@ use crate::session::heartbeat::{Beat, Timing};
 use crate::session::lane::Room as LaneRoom;
 use crate::session::routes::{Routes, Table, Target};
 use crate::session::settings::Settings;
+use crate::session::socket::Socket;
 use crate::session::{Phase, Session, TransportKind};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::traffic::Traffic;
@@ -113,8 +114,6 @@ pub struct Shard {
     /// Counts of this shard's clients.
     pub traffic: Arc<Traffic>,
     counters: Arc<ShardCounters>,
-    /// Lanes at work.
-    pub(crate) lanes: Cell<usize>,
     timing: Timing,
     tick: Duration,
     started: Instant,
@@ -124,6 +123,9 @@ pub struct Shard {
     began: Instant,
     sessions: RefCell<HashMap<SessionId, Rc<Session>>>,
     by_key: RefCell<Vec<Option<Rc<Session>>>>,
+    /// Sessions that are open and sent no CONNECT.
+    openers: Cell<usize>,
+    /// In the order in which they came; some may have sent one since.
     opening: RefCell<std::collections::VecDeque<SessionId>>,
     wheel: RefCell<Wheel>,
 }
@@ -153,7 +155,6 @@ impl Shard {
             admission: parts.admission,
             traffic: parts.traffic,
             counters: parts.counters,
-            lanes: Cell::new(0),
             timing,
             tick,
             started: Instant::now(),
@@ -163,6 +164,7 @@ impl Shard {
             began: parts.began,
             sessions: RefCell::default(),
             by_key: RefCell::default(),
+            openers: Cell::new(0),
             opening: RefCell::default(),
             wheel: RefCell::new(Wheel::new()),
         }
@@ -299,7 +301,8 @@ impl Shard {
         by_key[key.index as usize] = Some(Rc::clone(&session));
         drop(by_key);
         self.traffic.opened.increment();
-        self.gauge(transport).add(1);
+        self.gauge(transport).increment();
+        self.admission.sessions.take();
         self.beat(&session);
         self.schedule(
             self.ticks(self.settings.connect_timeout),
@@ -312,34 +315,56 @@ impl Shard {
 
     fn gauge(&self, transport: TransportKind) -> &crate::telemetry::counters::Count {
         match transport {
-            TransportKind::Polling => &self.traffic.polling,
-            TransportKind::WebSocket => &self.traffic.websocket,
+            TransportKind::Polling => &self.traffic.sessions.polling,
+            TransportKind::WebSocket => &self.traffic.sessions.websocket,
         }
     }
 
-    /// Sessions that sent no CONNECT are bounded: beyond, the oldest is closed.
+    pub(crate) fn count_closed(&self, transport: TransportKind, reason: Reason) {
+        let closed = match transport {
+            TransportKind::Polling => &self.traffic.closed.polling,
+            TransportKind::WebSocket => &self.traffic.closed.websocket,
+        };
+        closed.increment(reason.as_str());
+    }
+
+    /// The socket is joined with this key, or no longer; returns the former key.
+    pub(crate) fn note_key(&self, socket: &Socket, key: Option<SocketKey>) -> Option<SocketKey> {
+        let former = socket.key.replace(key);
+        let gauge = self.traffic.sockets.at(socket.table.index);
+        match (former, key) {
+            (None, Some(_)) => gauge.increment(),
+            (Some(_), None) => gauge.sub(1),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        former
+    }
+
+    /// Sessions that sent no CONNECT are bounded: beyond, the oldest is ended.
     fn note_opening(&self, sid: SessionId) {
+        self.openers.set(self.openers.get() + 1);
         if self.opening_limit == 0 {
             return;
         }
-        let oldest = {
-            let mut opening = self.opening.borrow_mut();
-            opening.push_back(sid);
-            if opening.len() <= self.opening_limit {
+        self.opening.borrow_mut().push_back(sid);
+        let is_over = self.openers.get() > self.opening_limit;
+        // Those at the front that sent one meanwhile are forgotten here; those behind them at the latest when their time is over.
+        let oldest = loop {
+            let Some(first) = self.opening.borrow().front().copied() else {
                 return;
-            }
-            let sessions = self.sessions.borrow();
-            opening.retain(|sid| sessions.get(sid).is_some_and(|s| s.is_open() && !s.spoke()));
-            if opening.len() <= self.opening_limit {
-                None
-            } else {
-                opening.pop_front()
+            };
+            match self.by_sid(&first).filter(|s| s.is_opening()) {
+                Some(session) if is_over => break session,
+                Some(_) => return,
+                None => drop(self.opening.borrow_mut().pop_front()),
             }
         };
-        if let Some(session) = oldest.and_then(|sid| self.by_sid(&sid)) {
-            self.traffic.rejected.increment("opening");
-            session.close(Reason::Overload, Initiator::Gateway);
-        }
+        self.traffic.rejected.increment("opening");
+        oldest.fail(Reason::Overload, Initiator::Gateway);
+    }
+
+    pub(crate) fn one_less_opening(&self) {
+        self.openers.set(self.openers.get() - 1);
     }
 
     /// The session with this id, unless it is closed.
@@ -364,6 +389,7 @@ impl Shard {
 
     pub(crate) fn forget(&self, session: &Session) {
         self.gauge(session.transport()).sub(1);
+        self.admission.sessions.give_back();
         drop(self.hub.close(session.key));
         let gone = self.sessions.borrow_mut().remove(&session.sid);
         let slot = self
@@ -375,8 +401,12 @@ impl Shard {
         drop((gone, slot));
     }
 
-    /// Whether no CONNECT could be decided now: then a new handshake would only wait.
+    /// Why a new handshake is to be refused: there are as many sessions as connections may be, or no CONNECT could be decided
+    /// now and it would only wait.
     pub fn is_undecidable(&self) -> Option<&'static str> {
+        if self.admission.is_full_of_sessions() {
+            return Some("limit");
+        }
         if self.admission.held.is_full() {
             return Some("held");
         }
@@ -557,11 +587,6 @@ impl Shard {
         for session in self.sessions() {
             session.close(Reason::ServerShuttingDown, Initiator::Gateway);
         }
-    }
-
-    /// Whether no session is left and no lane is at work.
-    pub fn is_idle(&self) -> bool {
-        self.sessions.borrow().is_empty() && self.lanes.get() == 0
     }
 }
 

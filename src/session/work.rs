@@ -71,7 +71,7 @@ impl Drop for Work {
     fn drop(&mut self) {
         if !self.done {
             let session = Rc::clone(&self.session);
-            session.shard.lanes.set(session.shard.lanes.get() - 1);
+            session.shard.traffic.lanes.sub(1);
             crate::tasks::spawn_local("broken lane", async move {
                 session.close(Reason::BackendStalled, Initiator::Gateway);
             });
@@ -83,10 +83,7 @@ impl Work {
     fn rest(mut self) {
         self.done = true;
         self.socket.lane.borrow_mut().rest();
-        self.session
-            .shard
-            .lanes
-            .set(self.session.shard.lanes.get() - 1);
+        self.session.shard.traffic.lanes.sub(1);
         self.session.lane_rested();
     }
 
@@ -450,7 +447,7 @@ impl Work {
     // ---- the end ------------------------------------------------------------------------------------------------------------
 
     async fn end(&self) {
-        if let Some(key) = self.socket.key.take() {
+        if let Some(key) = self.session.shard.note_key(&self.socket, None) {
             // The client's DISCONNECT has had its turn: only now it is out of its rooms.
             self.session.shard.catch_up();
             if let Some(departed) = self.session.shard.hub.detach(key) {
@@ -508,7 +505,10 @@ impl Session {
         namespace: crate::hub::id::Namespace,
         auth: Option<&str>,
     ) {
-        self.spoke.set(true);
+        if self.retiring.get() {
+            return self.shard.traffic.dropped.increment("drain");
+        }
+        self.no_longer_opening();
         let second = self.shard.second();
         let Some(table) = self.shard.routes.table(&namespace).cloned() else {
             return self.refuse_at_once(namespace, "Invalid namespace", second);
@@ -580,7 +580,8 @@ impl Session {
             connection_id: self.id,
             connected_at: now,
         };
-        socket.key.set(self.shard.hub.attach(self.key, &new));
+        let key = self.shard.hub.attach(self.key, &new);
+        self.shard.note_key(socket, key);
         socket.accepted.set(Some(now));
         self.joined_once.set(true);
         self.shard.traffic.connects_accepted.increment();

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// # Why
 /// `fetch_add` costs a locked instruction per packet, and counters shared by shards would bounce their cache lines. Each shard
-/// owns its own set; `/metrics` adds them up.
+/// owns its own set; `/metrics` adds them up. Who sees a change sees those before it too, so that a drain which reads the gauges in
+/// the right order never believes that a busy shard is idle.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
@@ -18,28 +19,22 @@ impl Count {
 
     /// Adds; only the owning thread may call this.
     pub fn add(&self, n: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(n),
-            Ordering::Relaxed,
-        );
+        self.set(self.0.load(Ordering::Relaxed).wrapping_add(n));
     }
 
     /// Subtracts (for gauges); only the owning thread may call this.
     pub fn sub(&self, n: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_sub(n),
-            Ordering::Relaxed,
-        );
+        self.set(self.0.load(Ordering::Relaxed).wrapping_sub(n));
     }
 
     /// Replaces (for gauges); only the owning thread may call this.
     pub fn set(&self, n: u64) {
-        self.0.store(n, Ordering::Relaxed);
+        self.0.store(n, Ordering::Release);
     }
 
     /// The value as last written.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -48,8 +43,10 @@ impl Count {
 pub struct ShardCounters {
     /// Packets encoded for clients; a broadcast counts once, however many it reaches.
     pub encodings: Count,
-    /// Frames put into outboxes.
+    /// Packets put into outboxes.
     pub deliveries: Count,
+    /// Bytes put into outboxes, as WebSocket frames.
+    pub delivered_bytes: Count,
     /// Frames dropped because they were volatile and the transport could not take them.
     pub volatile_dropped: Count,
     /// Gauge: bytes waiting in outboxes.

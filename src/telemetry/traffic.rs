@@ -34,7 +34,7 @@ impl<const N: usize> ByWord<N> {
 }
 
 /// Why something that a client sent had no effect.
-pub const DROPPED: [&str; 9] = [
+pub const DROPPED: [&str; 10] = [
     "unrouted",
     "rate",
     "rule",
@@ -43,11 +43,12 @@ pub const DROPPED: [&str; 9] = [
     "relay_room",
     "refused",
     "failed",
+    "drain",
     "other",
 ];
 
 /// Why a connection or handshake was refused.
-pub const REJECTED: [&str; 11] = [
+pub const REJECTED: [&str; 12] = [
     "limit",
     "ip_limit",
     "rate",
@@ -58,6 +59,19 @@ pub const REJECTED: [&str; 11] = [
     "breaker",
     "opening",
     "proxy",
+    "memory",
+    "other",
+];
+
+/// Limits of HTTP at which a request or its connection is ended: keys of `[limits]`, and `max_payload`.
+pub const HTTP_LIMITS: [&str; 8] = [
+    "headers",
+    "header_bytes",
+    "header_timeout",
+    "body_timeout",
+    "keep_alive",
+    "write_stall",
+    "max_payload",
     "other",
 ];
 
@@ -84,19 +98,54 @@ pub const CLOSED: [&str; 16] = [
     "other",
 ];
 
+/// Namespaces with a gauge of their own; further ones share one.
+pub const MAX_NAMESPACES: usize = 32;
+
+/// Gauges of sockets, one for each `[[namespace]]` of the configuration, the last one for all that have none.
+#[derive(Debug)]
+pub struct ByNamespace(Box<[Count]>);
+
+impl ByNamespace {
+    /// All zero, for so many namespaces.
+    pub fn new(namespaces: usize) -> Self {
+        let counts = namespaces.min(MAX_NAMESPACES) + 1;
+        Self((0..counts).map(|_| Count::default()).collect())
+    }
+
+    /// The gauge of the namespace at this place of the configuration.
+    pub fn at(&self, place: usize) -> &Count {
+        &self.0[place.min(self.0.len() - 1)]
+    }
+}
+
+/// The same for each transport.
+#[derive(Debug, Default)]
+pub struct ByTransport<T> {
+    /// HTTP long-polling.
+    pub polling: T,
+    /// WebSocket.
+    pub websocket: T,
+}
+
 /// What one shard counts about its clients.
 #[derive(Debug)]
 pub struct Traffic {
-    /// Gauge: polling sessions.
-    pub polling: Count,
-    /// Gauge: WebSocket sessions.
-    pub websocket: Count,
+    /// Gauge: sessions.
+    pub sessions: ByTransport<Count>,
+    /// Gauge: lanes at work. A session that ends starts its lanes first: read it after the sessions.
+    pub lanes: Count,
+    /// Gauge: sockets.
+    pub sockets: ByNamespace,
     /// Sessions opened.
     pub opened: Count,
     /// Sessions ended, by reason.
-    pub closed: ByWord<16>,
-    /// Handshakes refused, by reason.
-    pub rejected: ByWord<11>,
+    pub closed: ByTransport<ByWord<16>>,
+    /// Connections and handshakes refused, by reason.
+    pub rejected: ByWord<12>,
+    /// Connections that could not be accepted, for want of open files mostly.
+    pub accept_errors: Count,
+    /// Requests and HTTP connections ended at a limit.
+    pub http_limits: ByWord<8>,
     /// Socket.IO packets received.
     pub packets_in: Count,
     /// Bytes received from clients, after framing.
@@ -108,7 +157,7 @@ pub struct Traffic {
     /// What could not be read, by layer.
     pub parse_errors: ByWord<5>,
     /// What had no effect, by reason.
-    pub dropped: ByWord<9>,
+    pub dropped: ByWord<10>,
     /// CONNECTs accepted.
     pub connects_accepted: Count,
     /// CONNECTs refused by a decision.
@@ -123,12 +172,25 @@ pub struct Traffic {
 
 impl Default for Traffic {
     fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Traffic {
+    /// All zero, for so many namespaces.
+    pub fn new(namespaces: usize) -> Self {
         Self {
-            polling: Count::default(),
-            websocket: Count::default(),
+            sessions: ByTransport::default(),
+            lanes: Count::default(),
+            sockets: ByNamespace::new(namespaces),
             opened: Count::default(),
-            closed: ByWord::new(CLOSED),
+            closed: ByTransport {
+                polling: ByWord::new(CLOSED),
+                websocket: ByWord::new(CLOSED),
+            },
             rejected: ByWord::new(REJECTED),
+            accept_errors: Count::default(),
+            http_limits: ByWord::new(HTTP_LIMITS),
             packets_in: Count::default(),
             bytes_in: Count::default(),
             upgrades: Count::default(),
@@ -141,5 +203,12 @@ impl Default for Traffic {
             lanes_full: Count::default(),
             ticked_ms: Count::default(),
         }
+    }
+    /// Whether the shard has no session, and no lane at work. Exact, whatever the shard does meanwhile: a session is counted with
+    /// its new transport before it leaves the old one, and its lanes are counted before it has gone.
+    pub fn is_idle(&self) -> bool {
+        self.sessions.polling.get() == 0
+            && self.sessions.websocket.get() == 0
+            && self.lanes.get() == 0
     }
 }

@@ -229,6 +229,8 @@ fn admit(
 fn unavailable(context: &Context) -> Option<&'static str> {
     if context.is_draining() {
         Some("drain")
+    } else if context.memory.is_full() {
+        Some("memory")
     } else {
         context.shard.is_undecidable()
     }

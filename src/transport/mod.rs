@@ -96,6 +96,8 @@ pub struct Context {
     pub mail: Vec<mpsc::UnboundedSender<Mail>>,
     /// Whether new handshakes are refused because the process ends.
     pub draining: Arc<AtomicBool>,
+    /// Whether new handshakes are refused because memory is full.
+    pub memory: Arc<crate::telemetry::memory::Watch>,
     /// Origins that were refused and logged, for the node.
     pub refused: Arc<origin::Refused>,
     /// Where `WebSockets` are read to.

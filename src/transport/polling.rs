@@ -160,8 +160,12 @@ pub async fn post(
     };
     let answer = match body {
         Ok(body) => feed(session, settings, &body).await,
-        Err(BodyError::TooLarge) => Answer::empty(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(BodyError::TooLarge) => {
+            session.shard.traffic.http_limits.increment("max_payload");
+            Answer::empty(StatusCode::PAYLOAD_TOO_LARGE)
+        }
         Err(BodyError::TimedOut) => {
+            session.shard.traffic.http_limits.increment("body_timeout");
             session.fail(Reason::TransportError, Initiator::Client);
             Answer::empty(StatusCode::REQUEST_TIMEOUT)
         }
