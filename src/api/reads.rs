@@ -1,0 +1,214 @@
+//! The reads: pages of namespaces, rooms and sockets; nodes, upstreams, and the document about all of it.
+//!
+//! A page is asked for with one item more than it may have: if that is there, there is a next page. A cursor names the last
+//! item of a page, so whatever is there during a whole walk is given exactly once.
+
+use std::time::Duration;
+
+use super::auth::Caller;
+use super::reply::{Refusal, Success, unapplied};
+use super::{Inner, PATIENCE};
+use crate::contract::answer::{
+    Handshake, NamespaceItem, Nodes, Page, QueueItem, RoomItem, SocketItem,
+};
+use crate::contract::audience::Namespaces as _;
+use crate::contract::problem::{Code, Problem};
+use crate::contract::query::{self, Cursor, MAX_LIMIT};
+use crate::hub::id::{Namespace, Room, SocketId};
+use crate::hub::reads::{
+    Answer, Counted, Query, SocketRecord, SocketsQuery, merge_namespaces, merge_rooms,
+    merge_sockets,
+};
+use crate::hub::switchboard::ApplyError;
+
+/// How long the shards have for their answers.
+const ANSWERS: Duration = Duration::from_secs(5);
+/// Pages of namespaces that are looked through for one whose key allows few of them.
+const LOOKED_THROUGH: usize = 16;
+/// Bytes of names and state in one page of sockets; beyond, the page ends early.
+const PAGE_BYTES: usize = 8 << 20;
+
+/// `GET /v1/namespaces`: those that have sockets, as far as the key allows them.
+pub(super) async fn namespaces(
+    api: &Inner,
+    caller: &Caller<'_>,
+    query: &str,
+) -> Result<Success, Refusal> {
+    let paging = query::namespaces(query)?;
+    let limit = paging.limit;
+    let mut after = place(paging.after.as_ref(), |name| Namespace::new(name).ok());
+    let mut items = Vec::new();
+    let mut next = None;
+    for _ in 0..LOOKED_THROUGH {
+        let query = Query::Namespaces {
+            after: after.take(),
+            limit: MAX_LIMIT,
+        };
+        let page = merge_namespaces(ask(api, query).await?, MAX_LIMIT);
+        let is_last = page.len() < MAX_LIMIT;
+        after = page.last().map(|counted| counted.name.clone());
+        items.extend(page.into_iter().filter_map(|counted| item(caller, counted)));
+        next = cut(&mut items, limit, |item: &NamespaceItem| item.name.as_str());
+        if is_last || next.is_some() {
+            return page_of(items, next);
+        }
+        next = after.as_ref().map(|name| Cursor::after(name.as_str()));
+    }
+    page_of(items, next)
+}
+
+fn item(caller: &Caller<'_>, counted: Counted<Namespace>) -> Option<NamespaceItem> {
+    let Counted { name, sockets } = counted;
+    let table = caller.table(&name).filter(|_| caller.may_touch(&name))?;
+    Some(NamespaceItem {
+        pattern: table.pattern.as_str().into(),
+        name,
+        sockets,
+    })
+}
+
+/// `GET /v1/rooms`.
+pub(super) async fn rooms(
+    api: &Inner,
+    caller: &Caller<'_>,
+    query: &str,
+) -> Result<Success, Refusal> {
+    let query::RoomsQuery {
+        namespace,
+        prefix,
+        paging,
+    } = query::rooms(query, caller)?;
+    let query = Query::Rooms {
+        namespace,
+        prefix,
+        after: place(paging.after.as_ref(), |name| Room::new(name).ok()),
+        limit: paging.limit + 1,
+    };
+    let page = merge_rooms(ask(api, query).await?, paging.limit + 1);
+    let items = page
+        .into_iter()
+        .map(|Counted { name, sockets }| RoomItem { name, sockets });
+    let mut items: Vec<RoomItem> = items.collect();
+    let next = cut(&mut items, paging.limit, |item| item.name.as_str());
+    page_of(items, next)
+}
+
+/// `GET /v1/sockets`.
+pub(super) async fn sockets(
+    api: &Inner,
+    caller: &Caller<'_>,
+    query: &str,
+) -> Result<Success, Refusal> {
+    let asked = query::sockets(query, caller)?;
+    let template = caller.user_room(&asked.namespace);
+    let user_room = asked
+        .user
+        .map(|user| template.ok().and_then(|template| template.room(&user)));
+    // A user whose room cannot have a name has no sockets in it.
+    let is_nobody = user_room.as_ref().is_some_and(Option::is_none);
+    let limit = asked.paging.limit;
+    let is_one = asked.id.is_some();
+    let query = SocketsQuery {
+        namespace: asked.namespace,
+        rooms: asked.room.into_iter().chain(user_room.flatten()).collect(),
+        id: asked.id,
+        after: place(asked.paging.after.as_ref(), SocketId::parse),
+        limit: if is_nobody { 0 } else { limit + 1 },
+        handshake: asked.handshake,
+    };
+    let mut page = merge_sockets(ask(api, Query::Sockets(query)).await?, limit + 1);
+    let fits = fitting(&page).min(limit);
+    let next = cut(&mut page, fits, |record| record.id.as_str());
+    let items = page.into_iter().filter_map(|record| socket(api, record));
+    let items: Vec<SocketItem> = items.collect();
+    if is_one && items.is_empty() {
+        let detail = "no socket of this namespace has this id";
+        return Err(Problem::new(Code::UnknownSocket, detail).into());
+    }
+    page_of(items, next)
+}
+
+/// How many of the records make a page; the first always does.
+fn fitting(records: &[SocketRecord]) -> usize {
+    let mut left = PAGE_BYTES;
+    let fits = |record: &&SocketRecord| {
+        let rooms: usize = record.rooms.iter().map(|room| room.as_str().len()).sum();
+        let state = record.state.as_ref().map_or(0, |state| state.0.len());
+        left = left.saturating_sub(rooms + state);
+        left > 0
+    };
+    records.iter().take_while(fits).count().max(1)
+}
+
+/// A socket whose session has just ended is not there any more.
+fn socket(api: &Inner, record: SocketRecord) -> Option<SocketItem> {
+    let session = record.session?;
+    Some(SocketItem {
+        id: record.id,
+        namespace: record.namespace,
+        connection: record.connection,
+        user: record.user,
+        node: api.parts.node_name.clone(),
+        transport: session.transport,
+        connected_at: record.connected_at,
+        last_seen: session.last_seen,
+        expires_at: record.expires_at,
+        rooms: record.rooms,
+        state: record.state,
+        queue: QueueItem {
+            messages: record.queue_frames,
+            bytes: record.queue_bytes,
+        },
+        version: record.version,
+        handshake: session.handshake.map(Handshake::new),
+    })
+}
+
+/// `GET /v1/nodes`.
+pub(super) fn nodes(api: &Inner, query: &str) -> Result<Success, Refusal> {
+    query::none(query)?;
+    page_of(vec![(api.parts.node)()], None)
+}
+
+/// `GET /v1/upstreams`.
+pub(super) fn upstreams(api: &Inner, query: &str) -> Result<Success, Refusal> {
+    query::none(query)?;
+    page_of((api.parts.upstreams)(), None)
+}
+
+/// `GET /v1/openapi.json`.
+pub(super) fn openapi(query: &str) -> Result<Success, Refusal> {
+    query::none(query)?;
+    Ok(Success::text(crate::contract::openapi::DOCUMENT))
+}
+
+async fn ask(api: &Inner, query: Query) -> Result<Vec<Answer>, Problem> {
+    let answers = tokio::time::timeout(ANSWERS, api.parts.switchboard.ask(query, PATIENCE));
+    let answers = answers
+        .await
+        .map_err(|_late| unapplied(ApplyError::Overloaded))?;
+    answers.map_err(unapplied)
+}
+
+/// The item after which a page begins. A cursor that no answer gave may be none: then it is the beginning.
+fn place<T>(cursor: Option<&Cursor>, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let name = std::str::from_utf8(cursor?.as_bytes()).ok()?;
+    read(name)
+}
+
+/// Cuts a page to its length; the cursor where there was more.
+fn cut<T>(items: &mut Vec<T>, limit: usize, name: impl Fn(&T) -> &str) -> Option<Cursor> {
+    if items.len() <= limit {
+        return None;
+    }
+    items.truncate(limit);
+    items.last().map(|last| Cursor::after(name(last)))
+}
+
+fn page_of<T: serde::Serialize>(items: Vec<T>, next: Option<Cursor>) -> Result<Success, Refusal> {
+    Success::ok(&Page {
+        items,
+        next,
+        nodes: Nodes::ALONE,
+    })
+}
