@@ -24,7 +24,10 @@ pub fn spawn<F: Future<Output = ()> + Send + 'static>(name: &'static str, future
 }
 
 /// A part of a task whose panic must not end the rest: `None` where it panicked, which is counted and logged.
-pub fn contain<F: Future>(name: &'static str, future: F) -> impl Future<Output = Option<F::Output>> {
+pub fn contain<F: Future>(
+    name: &'static str,
+    future: F,
+) -> impl Future<Output = Option<F::Output>> {
     AssertUnwindSafe(future).catch_unwind().map(move |outcome| {
         if outcome.is_err() {
             PANICS.fetch_add(1, Ordering::Relaxed);

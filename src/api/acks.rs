@@ -10,7 +10,6 @@ use crate::contract::answer::Nodes;
 use crate::hub::acks::AckEvent;
 use crate::hub::id::SocketId;
 use crate::hub::switchboard::Asking;
-use crate::session::backend::Payload;
 
 /// What is known of an emit's acknowledgements so far.
 #[derive(Debug)]
@@ -80,13 +79,7 @@ impl Gathering {
             } if !self.is_enough() => {
                 self.answered.insert(socket);
                 match answer {
-                    Some(answer) => {
-                        let payload = Payload {
-                            args: answer.args,
-                            attachments: answer.attachments,
-                        };
-                        self.answers.add(socket, user, payload);
-                    }
+                    Some(answer) => self.answers.add(socket, user, answer.into()),
                     None => self.answers.leave_out(),
                 }
             }

@@ -51,10 +51,10 @@ impl Auth {
         now: Instant,
     ) -> Result<Option<&Key>, Refusal> {
         if self.keys.is_empty() {
-            return match is_local(headers) {
-                true => Ok(None),
-                false => Err(Problem::new(Code::Unauthenticated, NOT_LOCAL).into()),
-            };
+            if is_local(headers) {
+                return Ok(None);
+            }
+            return Err(Problem::new(Code::Unauthenticated, NOT_LOCAL).into());
         }
         let refused = || Problem::new(Code::Unauthenticated, NO_KEY).into();
         let key = bearer(headers).ok_or_else(refused)?;
@@ -93,7 +93,11 @@ fn is_local(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(HOST) else {
         return true;
     };
-    let Ok(authority) = host.to_str().unwrap_or("?").parse::<hyper::http::uri::Authority>() else {
+    let Ok(authority) = host
+        .to_str()
+        .unwrap_or("?")
+        .parse::<hyper::http::uri::Authority>()
+    else {
         return false;
     };
     let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
@@ -134,7 +138,8 @@ impl<'a> Caller<'a> {
     /// Whether every namespace that there can be is open to the caller.
     pub(super) fn may_touch_all(&self) -> bool {
         self.patterns().is_none_or(|patterns| {
-            let is_open = |table: &NamespaceTable| patterns.iter().any(|p| p.covers(&table.pattern));
+            let is_open =
+                |table: &NamespaceTable| patterns.iter().any(|p| p.covers(&table.pattern));
             self.tables.iter().all(is_open)
         })
     }

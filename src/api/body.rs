@@ -55,7 +55,7 @@ fn is_json(media_type: &[u8]) -> bool {
 /// The body of one request.
 #[derive(Debug)]
 pub(super) struct Body<B> {
-    body: B,
+    frames: B,
     has_ended: bool,
     /// The caller sends it only when it is told to go on (`expect: 100-continue`).
     is_withheld: bool,
@@ -70,7 +70,7 @@ where
         Self {
             has_ended: body.is_end_stream(),
             is_withheld: headers.contains_key(EXPECT),
-            body,
+            frames: body,
         }
     }
 
@@ -80,7 +80,7 @@ where
             let detail = format!("the body is larger than {limit} bytes");
             Problem::new(Code::TooLarge, detail)
         };
-        let hint = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
+        let hint = usize::try_from(self.frames.size_hint().lower()).unwrap_or(usize::MAX);
         if hint > limit {
             return Err(too_large());
         }
@@ -97,7 +97,7 @@ where
     }
 
     async fn next(&mut self, deadline: Instant) -> Result<Option<Bytes>, Problem> {
-        let frame = timeout_at(deadline, self.body.frame()).await;
+        let frame = timeout_at(deadline, self.frames.frame()).await;
         let frame =
             frame.map_err(|_| Problem::new(Code::Timeout, "the body did not arrive in time"))?;
         match frame {
@@ -121,7 +121,7 @@ where
             return false;
         }
         if !self.is_withheld {
-            crate::tasks::spawn("api-body", discard(self.body));
+            crate::tasks::spawn("api-body", discard(self.frames));
         }
         true
     }
@@ -166,7 +166,9 @@ mod tests {
     }
 
     /// Pieces without a word about their length.
-    fn pieces(pieces: &[&'static str]) -> impl HttpBody<Data = Bytes, Error = std::io::Error> + Send {
+    fn pieces(
+        pieces: &[&'static str],
+    ) -> impl HttpBody<Data = Bytes, Error = std::io::Error> + Send {
         let frame = |piece: &&'static str| Ok(Frame::data(Bytes::from_static(piece.as_bytes())));
         let frames: Vec<_> = pieces.iter().map(frame).collect();
         StreamBody::new(futures_util::stream::iter(frames))
@@ -193,7 +195,10 @@ mod tests {
             code(check_headers(&headers(&[]))),
             Code::UnsupportedMediaType
         );
-        let zipped = headers(&[("content-type", "application/json"), ("content-encoding", "gzip")]);
+        let zipped = headers(&[
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+        ]);
         assert_eq!(code(check_headers(&zipped)), Code::UnsupportedMediaType);
     }
 

@@ -114,7 +114,7 @@ mod tests {
         counters.begin("emit").answered(StatusCode::ACCEPTED);
         drop(counters.begin("emit"));
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes it");
         for line in [
             r#"sockgate_api_requests_total{op="emit",code="202"} 2"#,
             r#"sockgate_api_requests_total{op="emit",code="499"} 1"#,

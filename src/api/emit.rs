@@ -1,6 +1,6 @@
 //! `POST /v1/emit`: sends a packet; with `report` counts whom it reaches, with `ack` gathers what they answer.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::acks::Gathering;
 use super::auth::Caller;

@@ -122,7 +122,14 @@ impl Api {
 fn end(watch: Watch<'_>, op: &str, key: &str, id: &str, response: &Response<Full<Bytes>>) {
     let status = response.status();
     let ms = watch.ms();
-    tracing::debug!(op, status = status.as_u16(), key, ms, request_id = id, "api");
+    tracing::debug!(
+        op,
+        status = status.as_u16(),
+        key,
+        ms,
+        request_id = id,
+        "api"
+    );
     if status.is_server_error() && status != hyper::StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(op, request_id = id, "a request failed by our fault");
     }
@@ -167,12 +174,7 @@ impl Inner {
         }
     }
 
-    async fn read(
-        &self,
-        read: Read,
-        caller: &Caller<'_>,
-        query: &str,
-    ) -> Result<Success, Refusal> {
+    async fn read(&self, read: Read, caller: &Caller<'_>, query: &str) -> Result<Success, Refusal> {
         match read {
             Read::Namespaces => reads::namespaces(self, caller, query).await,
             Read::Rooms => reads::rooms(self, caller, query).await,

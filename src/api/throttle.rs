@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn an_ipv6_network_counts_as_one_address_and_a_mapped_one_as_ipv4() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(allowed(&mut throttle, ip("2001:db8::1"), now), 20);
         assert_eq!(allowed(&mut throttle, ip("2001:db8::ffff:1"), now), 0);
         assert_eq!(allowed(&mut throttle, ip("2001:db8:0:1::1"), now), 20);
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn very_many_addresses_share_one_count_until_places_come_free() {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
-        let many = u32::try_from(ADDRESSES).unwrap();
+        let many = u32::try_from(ADDRESSES).expect("few enough");
         for n in 0..many {
             assert_eq!(throttle.wrong_key(v4(n), start), Ok(()));
         }

@@ -94,7 +94,8 @@ mod tests {
     fn echoed(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            let value = HeaderValue::from_bytes(value.as_bytes());
+            headers.append(*name, value.expect("a header"));
         }
         let mut out = HeaderMap::new();
         Trace::of(&headers).write(&mut out);
@@ -113,7 +114,7 @@ mod tests {
         let long = "x".repeat(MAX_REQUEST_ID + 1);
         for bad in ["", "two words", "tab\there", "naïve", &long] {
             let headers = echoed(&[("x-request-id", bad)]);
-            let id = headers["x-request-id"].to_str().unwrap();
+            let id = headers["x-request-id"].to_str().expect("ASCII");
             assert!(id.starts_with("req_") && id.len() == 30, "{bad}: {id}");
         }
         let twice = echoed(&[("x-request-id", "a"), ("x-request-id", "b")]);

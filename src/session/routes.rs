@@ -11,8 +11,8 @@ use crate::hub::id::Namespace;
 use crate::hub::reads::HandshakeRecord;
 use crate::session::backend::{Backend, ConnectInfo};
 use crate::session::settings::{
-    Allow, Auth, Forward, Life, NamespaceSettings, OnUnavailable, Relay, RouteSettings, TargetSettings,
-    Trigger, UpstreamRoute,
+    Allow, Auth, Forward, Life, NamespaceSettings, OnUnavailable, Relay, RouteSettings,
+    TargetSettings, Trigger, UpstreamRoute,
 };
 
 /// Names of unrouted events that are logged, per table; clients choose them, so there must be an end.
