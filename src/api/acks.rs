@@ -78,10 +78,7 @@ impl Gathering {
                 answer,
             } if !self.is_enough() => {
                 self.answered.insert(socket);
-                match answer {
-                    Some(answer) => self.answers.add(socket, user, answer.into()),
-                    None => self.answers.leave_out(),
-                }
+                self.answers.add(socket, user, answer);
             }
             AckEvent::Answered { .. } | AckEvent::Gone(_) => {}
         }

@@ -8,16 +8,12 @@ use std::time::Duration;
 use super::auth::Caller;
 use super::reply::{Refusal, Success, unapplied};
 use super::{Inner, PATIENCE};
-use crate::contract::answer::{
-    Handshake, NamespaceItem, Nodes, Page, QueueItem, RoomItem, SocketItem,
-};
-use crate::contract::audience::Namespaces as _;
+use crate::contract::answer::{NamespaceItem, Nodes, Page, RoomItem, SocketItem};
 use crate::contract::problem::{Code, Problem};
 use crate::contract::query::{self, Cursor, MAX_LIMIT};
-use crate::hub::id::{Namespace, Room, SocketId};
+use crate::hub::id::Namespace;
 use crate::hub::reads::{
-    Answer, Counted, Query, SocketRecord, SocketsQuery, merge_namespaces, merge_rooms,
-    merge_sockets,
+    Answer, Counted, Query, SocketRecord, merge_namespaces, merge_rooms, merge_sockets,
 };
 use crate::hub::switchboard::ApplyError;
 
@@ -34,9 +30,9 @@ pub(super) async fn namespaces(
     caller: &Caller<'_>,
     query: &str,
 ) -> Result<Success, Refusal> {
-    let paging = query::namespaces(query)?;
-    let limit = paging.limit;
-    let mut after = place(paging.after.as_ref(), |name| Namespace::new(name).ok());
+    let Query::Namespaces { mut after, limit } = query::namespaces(query)? else {
+        unreachable!("it asks for namespaces");
+    };
     let mut items = Vec::new();
     let mut next = None;
     let round = if caller.may_touch_all() {
@@ -78,23 +74,15 @@ pub(super) async fn rooms(
     caller: &Caller<'_>,
     query: &str,
 ) -> Result<Success, Refusal> {
-    let query::RoomsQuery {
-        namespace,
-        prefix,
-        paging,
-    } = query::rooms(query, caller)?;
-    let query = Query::Rooms {
-        namespace,
-        prefix,
-        after: place(paging.after.as_ref(), |name| Room::new(name).ok()),
-        limit: paging.limit + 1,
+    let mut query = query::rooms(query, caller)?;
+    let Query::Rooms { limit, .. } = &mut query else {
+        unreachable!("it asks for rooms");
     };
-    let page = merge_rooms(ask(api, query).await?, paging.limit + 1);
-    let items = page
-        .into_iter()
-        .map(|Counted { name, sockets }| RoomItem { name, sockets });
-    let mut items: Vec<RoomItem> = items.collect();
-    let next = cut(&mut items, paging.limit, |item| item.name.as_str());
+    *limit += 1;
+    let wanted = *limit;
+    let items = merge_rooms(ask(api, query).await?, wanted).into_iter();
+    let mut items: Vec<RoomItem> = items.map(RoomItem::from).collect();
+    let next = cut(&mut items, wanted - 1, |item| item.name.as_str());
     page_of(items, next)
 }
 
@@ -104,28 +92,17 @@ pub(super) async fn sockets(
     caller: &Caller<'_>,
     query: &str,
 ) -> Result<Success, Refusal> {
-    let asked = query::sockets(query, caller)?;
-    let template = caller.user_room(&asked.namespace);
-    let user_room = asked
-        .user
-        .map(|user| template.ok().and_then(|template| template.room(&user)));
-    // A user whose room cannot have a name has no sockets in it.
-    let is_nobody = user_room.as_ref().is_some_and(Option::is_none);
-    let limit = asked.paging.limit;
-    let is_one = asked.id.is_some();
-    let query = SocketsQuery {
-        namespace: asked.namespace,
-        rooms: asked.room.into_iter().chain(user_room.flatten()).collect(),
-        id: asked.id,
-        after: place(asked.paging.after.as_ref(), SocketId::parse),
-        limit: if is_nobody { 0 } else { limit + 1 },
-        handshake: asked.handshake,
-    };
+    let mut query = query::sockets(query, caller)?;
+    let (limit, is_one) = (query.limit, query.id.is_some());
+    query.limit += 1;
     let mut page = merge_sockets(ask(api, Query::Sockets(query)).await?, limit + 1);
     let fits = fitting(&page).min(limit);
     let next = cut(&mut page, fits, |record| record.id.as_str());
-    let items = page.into_iter().filter_map(|record| socket(api, record));
-    let items: Vec<SocketItem> = items.collect();
+    let node = &*api.parts.node_name;
+    let items = page.into_iter();
+    let items: Vec<_> = items
+        .filter_map(|record| SocketItem::new(record, node))
+        .collect();
     if is_one && items.is_empty() {
         let detail = "no socket of this namespace has this id";
         return Err(Problem::new(Code::UnknownSocket, detail).into());
@@ -143,30 +120,6 @@ fn fitting(records: &[SocketRecord]) -> usize {
         left > 0
     };
     records.iter().take_while(fits).count().max(1)
-}
-
-/// A socket whose session has just ended is not there any more.
-fn socket(api: &Inner, record: SocketRecord) -> Option<SocketItem> {
-    let session = record.session?;
-    Some(SocketItem {
-        id: record.id,
-        namespace: record.namespace,
-        connection: record.connection,
-        user: record.user,
-        node: api.parts.node_name.clone(),
-        transport: session.transport,
-        connected_at: record.connected_at,
-        last_seen: session.last_seen,
-        expires_at: record.expires_at,
-        rooms: record.rooms,
-        state: record.state,
-        queue: QueueItem {
-            messages: record.queue_frames,
-            bytes: record.queue_bytes,
-        },
-        version: record.version,
-        handshake: session.handshake.map(Handshake::new),
-    })
 }
 
 /// `GET /v1/nodes`.
@@ -193,12 +146,6 @@ async fn ask(api: &Inner, query: Query) -> Result<Vec<Answer>, Problem> {
         .await
         .map_err(|_late| unapplied(ApplyError::Overloaded))?;
     answers.map_err(unapplied)
-}
-
-/// The item after which a page begins. A cursor that no answer gave may be none: then it is the beginning.
-fn place<T>(cursor: Option<&Cursor>, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-    let name = std::str::from_utf8(cursor?.as_bytes()).ok()?;
-    read(name)
 }
 
 /// Cuts a page to its length; the cursor where there was more.

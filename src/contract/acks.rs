@@ -54,11 +54,6 @@ impl Answers {
             said: answer,
         });
     }
-
-    /// Leaves an answer out which was too large to be kept.
-    pub fn leave_out(&mut self) {
-        self.truncated = true;
-    }
 }
 
 /// 200 to an emit with `ack`.

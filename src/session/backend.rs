@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
-use crate::hub::acks::AckAnswer;
 use crate::hub::action::{Action, Change, State};
 use crate::hub::id::{ConnectionId, Namespace, Room, SocketId, UserId};
 use crate::hub::reason::{Initiator, Reason};
@@ -159,15 +158,6 @@ pub struct Payload {
     pub args: Box<str>,
     /// The attachments.
     pub attachments: Vec<Bytes>,
-}
-
-impl From<AckAnswer> for Payload {
-    fn from(answer: AckAnswer) -> Self {
-        Self {
-            args: answer.args,
-            attachments: answer.attachments,
-        }
-    }
 }
 
 /// A refused CONNECT, as the client will see it.
