@@ -2,6 +2,7 @@
 //!
 //! [`run`] builds everything from a [`Config`], tells where it listens, serves until it is told to stop, and drains.
 
+mod rest;
 pub mod webhooks;
 
 use std::io;
@@ -219,6 +220,13 @@ impl Gateway {
             crate::tasks::spawn(
                 "admin",
                 plain::serve(listener, head(config), probes.clone(), stop.clone()),
+            );
+        }
+        let api = rest::api(&shared, &draining, &mut registry);
+        for listener in listeners.api {
+            crate::tasks::spawn(
+                "api",
+                plain::serve(listener, head(config), api.clone(), stop.clone()),
             );
         }
         Ok(Self {

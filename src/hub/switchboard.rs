@@ -191,7 +191,8 @@ impl Switchboard {
 
     /// Emits a packet that asks for an acknowledgement. The frame must carry `id`, from [`next_ack_id`](Self::next_ack_id).
     ///
-    /// Of the answers at most `answer_bytes` are kept. Dropping what is returned ends the waiting.
+    /// Whom a volatile one does not reach is not asked. Of the answers at most `answer_bytes` are kept. Dropping what is returned
+    /// ends the waiting.
     ///
     /// # Why
     /// The bound must be known before anything is sent, but only the shards know who is meant: they count first. Sockets that
@@ -201,6 +202,7 @@ impl Switchboard {
         to: Audience,
         id: u64,
         frame: Frame,
+        volatile: bool,
         answer_bytes: usize,
         patience: Duration,
     ) -> Result<Asking, ApplyError> {
@@ -218,6 +220,7 @@ impl Switchboard {
             id,
             events,
             budget: Arc::new(AtomicUsize::new(answer_bytes)),
+            volatile: volatile.then_some(begun),
         };
         // Made before the hand-over, so that dropping this future in the middle forgets everything too.
         let asking = Asking {
@@ -483,6 +486,11 @@ impl Asking {
     /// The sockets that were asked are all told before the first call waits.
     pub async fn next(&mut self) -> Option<AckEvent> {
         self.events.recv().await
+    }
+
+    /// The next event, if it has come already.
+    pub fn try_next(&mut self) -> Option<AckEvent> {
+        self.events.try_recv().ok()
     }
 }
 
