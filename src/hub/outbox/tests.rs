@@ -36,8 +36,8 @@ fn kernel(
     Rc<RefCell<Vec<u8>>>,
     impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
 ) {
-    let taken = Rc::new(RefCell::new(Vec::new()));
-    let (sink, mut takes) = (Rc::clone(&taken), takes.to_vec().into_iter());
+    let bytes = Rc::new(RefCell::new(Vec::new()));
+    let (sink, mut takes) = (Rc::clone(&bytes), takes.to_vec().into_iter());
     let write = move |slices: &[IoSlice<'_>]| {
         let Some(take) = takes.next() else {
             return Poll::Pending;
@@ -50,7 +50,7 @@ fn kernel(
         sink.borrow_mut().extend_from_slice(&all[..take]);
         Poll::Ready(Ok(take))
     };
-    (taken, write)
+    (bytes, write)
 }
 
 /// A transport whose kernel takes so many bytes in all.
