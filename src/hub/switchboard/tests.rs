@@ -127,7 +127,9 @@ fn a_report_counts_the_recipients() {
         let report = board.perform_with_report(emit(to_all(), "x"), Instant::now(), patience);
         let mut report = pin!(report);
         assert_eq!(report.as_mut().now_or_never(), None);
-        hubs.iter().for_each(|hub| drop(hub.turn()));
+        for hub in &hubs {
+            drop(hub.turn());
+        }
         report.await
     });
     assert_eq!(reported.map(|applied| applied.sockets), Ok(3));
@@ -157,7 +159,9 @@ fn without_places_an_emit_comes_back_and_nothing_of_it_is_sent() {
         patience,
     ));
     assert_eq!(refused.err(), Some(ApplyError::Overloaded));
-    hubs.iter().for_each(|hub| drop(hub.turn()));
+    for hub in &hubs {
+        drop(hub.turn());
+    }
     assert_eq!(hubs[0].received(clients[0].0), [""; 0]);
     assert_eq!(hubs[1].received(clients[1].0), ["full"]);
     assert!((0..2).all(|shard| board.inbox(shard).is_unused()));
