@@ -122,7 +122,7 @@ fn too_many_acknowledgements_are_refused_before_anything_is_sent() {
         acks: 3,
         ..Settings::default()
     };
-    let hub = hub_with(limits);
+    let hub = hub_with(&limits);
     let clients = clients(&hub, 2);
     let (_, asking) = emit_with_ack(&hub, to_all(), 100).expect("two of three");
     assert_eq!(hub.received(clients[0].0), ["ask"]);
