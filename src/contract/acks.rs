@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use super::answer::Nodes;
 use super::text::{attachments, list, string};
+use crate::hub::acks::AckAnswer;
 use crate::hub::id::{SocketId, UserId};
 use crate::protocol::socket_io::placeholders;
-use crate::session::backend::Payload;
 
 /// Answers that are given back at most.
 pub const MAX_ANSWERS: usize = 1_000;
@@ -30,15 +30,19 @@ pub struct Answers {
 struct Answer {
     socket: SocketId,
     user: Option<UserId>,
-    payload: Payload,
+    said: AckAnswer,
 }
 
 impl Answers {
-    /// Adds an answer; one beyond the limits is left out, and the whole is marked as truncated.
-    pub fn add(&mut self, socket: SocketId, user: Option<UserId>, payload: Payload) {
-        let attachments = payload.attachments.iter();
+    /// Adds an answer; one beyond the limits, or dropped for its size before, is left out, and the whole is marked as truncated.
+    pub fn add(&mut self, socket: SocketId, user: Option<UserId>, answer: Option<AckAnswer>) {
+        let Some(answer) = answer else {
+            self.truncated = true;
+            return;
+        };
+        let attachments = answer.attachments.iter();
         let base64: usize = attachments.map(|bytes| bytes.len().div_ceil(3) * 4).sum();
-        let bytes = payload.args.len() + base64;
+        let bytes = answer.args.len() + base64;
         if self.list.len() == MAX_ANSWERS || self.bytes + bytes > MAX_BYTES {
             self.truncated = true;
             return;
@@ -47,13 +51,8 @@ impl Answers {
         self.list.push(Answer {
             socket,
             user,
-            payload,
+            said: answer,
         });
-    }
-
-    /// Leaves an answer out which was too large to be kept.
-    pub fn leave_out(&mut self) {
-        self.truncated = true;
     }
 }
 
@@ -91,20 +90,17 @@ impl AckReport {
             "{{\"id\":\"{id}\",\"sockets\":{sockets},\"complete\":{complete},\"acks\":["
         )
         .expect(WRITES);
-        let total: usize = answers.iter().map(|a| a.payload.attachments.len()).sum();
+        let total: usize = answers.iter().map(|a| a.said.attachments.len()).sum();
         let mut before = 0;
         for (index, answer) in answers.iter().enumerate() {
             if index > 0 {
                 out.push(',');
             }
             answer.write(&mut out, before, total);
-            before += answer.payload.attachments.len();
+            before += answer.said.attachments.len();
         }
         out.push(']');
-        attachments(
-            &mut out,
-            answers.iter().flat_map(|a| &a.payload.attachments),
-        );
+        attachments(&mut out, answers.iter().flat_map(|a| &a.said.attachments));
         if *truncated {
             out.push_str(",\"truncated\":true");
         }
@@ -131,7 +127,7 @@ impl Answer {
             None => out.push_str("null"),
         }
         out.push_str(",\"args\":[");
-        let Payload { args, attachments } = &self.payload;
+        let AckAnswer { args, attachments } = &self.said;
         if total == 0 || placeholders::are_below(args, 0) {
             out.push_str(args);
         } else if !attachments.is_empty() {

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::query::Cursor;
 use crate::hub::action::State;
 use crate::hub::id::{ConnectionId, Namespace, NodeTag, Room, SocketId, UserId};
-use crate::hub::reads::HandshakeRecord;
+use crate::hub::reads::{Counted, HandshakeRecord, SocketRecord};
 
 /// Headers that are never shown, forwarded or not: they are what a client proves itself by.
 const CREDENTIALS: [&str; 2] = ["cookie", "authorization"];
@@ -126,61 +126,52 @@ pub struct RoomItem {
     pub sockets: usize,
 }
 
+impl From<Counted<Room>> for RoomItem {
+    fn from(room: Counted<Room>) -> Self {
+        Self {
+            name: room.name,
+            sockets: room.sockets,
+        }
+    }
+}
+
 /// An item of `GET /v1/sockets`.
 #[derive(Clone, Debug, Serialize)]
 pub struct SocketItem {
-    /// Its id.
     #[serde(serialize_with = "text")]
-    pub id: SocketId,
-    /// Its namespace.
+    id: SocketId,
     #[serde(serialize_with = "text")]
-    pub namespace: Namespace,
-    /// The connection that it shares with sockets of other namespaces.
+    namespace: Namespace,
     #[serde(serialize_with = "text")]
-    pub connection: ConnectionId,
-    /// Its user.
+    connection: ConnectionId,
     #[serde(serialize_with = "maybe_text")]
-    pub user: Option<UserId>,
-    /// Name of the node that holds it.
-    pub node: Box<str>,
-    /// `polling` or `websocket`.
-    pub transport: &'static str,
-    /// When its CONNECT came.
+    user: Option<UserId>,
+    node: Box<str>,
+    transport: &'static str,
     #[serde(serialize_with = "clock::serialize")]
-    pub connected_at: SystemTime,
-    /// When anything last came from its connection.
+    connected_at: SystemTime,
     #[serde(serialize_with = "clock::serialize")]
-    pub last_seen: SystemTime,
-    /// Its hard end; never where there is none.
+    last_seen: SystemTime,
     #[serde(serialize_with = "clock::serialize_maybe")]
-    pub expires_at: Option<SystemTime>,
-    /// Its rooms, the implicit one excluded.
+    expires_at: Option<SystemTime>,
     #[serde(serialize_with = "texts")]
-    pub rooms: Vec<Room>,
-    /// The backend's notes, as they came.
+    rooms: Vec<Room>,
     #[serde(serialize_with = "json")]
-    pub state: Option<State>,
-    /// What waits to be sent to its connection.
-    pub queue: QueueItem,
-    /// Rises with state, user and expiry.
-    pub version: u64,
-    /// Only where it is asked for (`fields=handshake`).
+    state: Option<State>,
+    queue: QueueItem,
+    version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub handshake: Option<Handshake>,
+    handshake: Option<HandshakeItem>,
 }
 
-/// What waits to be sent.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct QueueItem {
-    /// Messages.
-    pub messages: usize,
-    /// Their bytes.
-    pub bytes: usize,
+#[derive(Clone, Copy, Debug, Serialize)]
+struct QueueItem {
+    messages: usize,
+    bytes: usize,
 }
 
-/// What is known of the request that opened a connection, as far as its namespace forwards it; never cookies or credentials.
 #[derive(Clone, Debug, Serialize)]
-pub struct Handshake {
+struct HandshakeItem {
     ip: Option<std::net::IpAddr>,
     #[serde(serialize_with = "pairs")]
     headers: Vec<(Box<str>, Box<str>)>,
@@ -188,15 +179,40 @@ pub struct Handshake {
     query: Vec<(Box<str>, Box<str>)>,
 }
 
-impl Handshake {
-    /// What may be shown of what is forwarded.
-    pub fn new(record: HandshakeRecord) -> Self {
-        let mut headers = record.headers;
-        headers.retain(|(name, _)| !CREDENTIALS.contains(&&**name));
+impl SocketItem {
+    /// A socket of the node with this name; `None` where its session has ended meanwhile.
+    pub fn new(socket: SocketRecord, node: &str) -> Option<Self> {
+        let session = socket.session?;
+        Some(Self {
+            id: socket.id,
+            namespace: socket.namespace,
+            connection: socket.connection,
+            user: socket.user,
+            node: node.into(),
+            transport: session.transport,
+            connected_at: socket.connected_at,
+            last_seen: session.last_seen,
+            expires_at: socket.expires_at,
+            rooms: socket.rooms,
+            state: socket.state,
+            queue: QueueItem {
+                messages: socket.queue_frames,
+                bytes: socket.queue_bytes,
+            },
+            version: socket.version,
+            handshake: session.handshake.map(HandshakeItem::from),
+        })
+    }
+}
+
+impl From<HandshakeRecord> for HandshakeItem {
+    fn from(mut handshake: HandshakeRecord) -> Self {
+        let is_harmless = |name: &str| !CREDENTIALS.contains(&name);
+        handshake.headers.retain(|(name, _)| is_harmless(name));
         Self {
-            ip: record.ip,
-            headers,
-            query: record.query,
+            ip: handshake.ip,
+            headers: handshake.headers,
+            query: handshake.query,
         }
     }
 }

@@ -15,7 +15,9 @@ use super::fault::{Cause, Faults};
 use super::names;
 use super::problem::Problem;
 use super::reader::unknown;
-use crate::hub::id::{NameError, Namespace, Room, SocketId, UserId};
+use crate::hub::action::UserRoom;
+use crate::hub::id::{MAX_NAME, NameError, Namespace, Room, SocketId, UserId};
+use crate::hub::reads::{Query, SocketsQuery};
 
 /// Items of one page at most.
 pub const MAX_LIMIT: usize = 1_000;
@@ -42,21 +44,12 @@ const CURSOR: GeneralPurpose = GeneralPurpose::new(
     NO_PAD.with_decode_allow_trailing_bits(true),
 );
 
-/// Which part of a list is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paging {
-    /// Items at most, 1 to [`MAX_LIMIT`].
-    pub limit: usize,
-    /// Only items whose name comes after this one, byte by byte.
-    pub after: Option<Cursor>,
-}
-
 /// A place in a list that is sorted by the bytes of its names: everything after a name.
 ///
 /// It names no position, so that it stays valid while the list changes: what is there during a whole walk is given exactly once.
-/// Opaque outside: the id of a socket as it is, any other name in base64 for URLs after a point.
+/// Opaque outside: base64 for URLs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(Vec<u8>);
+pub struct Cursor(Box<str>);
 
 impl Cursor {
     /// The place after the last name of a page.
@@ -64,33 +57,41 @@ impl Cursor {
         Self(name.into())
     }
 
-    /// The bytes after which the names come; no name themselves perhaps, where somebody made the cursor up.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
+    /// Reads a cursor of ours. One that somebody made up is somewhere too: after the name which its bytes begin with.
     fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_CURSOR {
             return None;
         }
-        match text.strip_prefix('.') {
-            Some(base64) => CURSOR.decode(base64).ok().map(Self),
-            None => Self::parse_socket(text),
+        let mut bytes = CURSOR.decode(text).ok()?;
+        if let Err(error) = std::str::from_utf8(&bytes) {
+            bytes.truncate(error.valid_up_to());
         }
+        let name = String::from_utf8(bytes).ok()?;
+        Some(Self(name.into()))
     }
 
-    fn parse_socket(text: &str) -> Option<Self> {
-        SocketId::parse(text).map(|id| Self::after(id.as_str()))
+    fn room(&self) -> Option<Room> {
+        Room::new(self.beginning(char::is_control)).ok()
+    }
+
+    fn namespace(&self) -> Option<Namespace> {
+        Namespace::new(self.beginning(|c| c == ',' || c.is_control())).ok()
+    }
+
+    fn socket(&self) -> Option<SocketId> {
+        SocketId::parse(&self.0)
+    }
+
+    /// What may be a name, up to the first character that may not be in one.
+    fn beginning(&self, is_foreign: impl Fn(char) -> bool) -> &str {
+        let name = self.0.split(is_foreign).next().unwrap_or_default();
+        &name[..name.floor_char_boundary(MAX_NAME)]
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = std::str::from_utf8(&self.0).ok();
-        match name.and_then(SocketId::parse) {
-            Some(id) => fmt::Display::fmt(&id, f),
-            None => write!(f, ".{}", CURSOR.encode(&self.0)),
-        }
+        f.write_str(&CURSOR.encode(self.0.as_bytes()))
     }
 }
 
@@ -100,79 +101,62 @@ impl Serialize for Cursor {
     }
 }
 
-/// `GET /v1/rooms`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomsQuery {
-    /// The namespace, `/` by default; open to the caller.
-    pub namespace: Namespace,
-    /// Only rooms that begin so.
-    pub prefix: Box<str>,
-    /// The page.
-    pub paging: Paging,
-}
-
-/// `GET /v1/sockets`. Only sockets for which all of it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SocketsQuery {
-    /// The namespace, `/` by default; open to the caller.
-    pub namespace: Namespace,
-    /// Only members of this room.
-    pub room: Option<Room>,
-    /// Only sockets of this user.
-    pub user: Option<UserId>,
-    /// Only this one; if there is none, the answer is 404 `unknown_socket`.
-    pub id: Option<SocketId>,
-    /// Whether items have what is known of the first request (`fields=handshake`).
-    pub handshake: bool,
-    /// The page.
-    pub paging: Paging,
-}
-
 /// Reads the query of `GET /v1/namespaces`.
-pub fn namespaces(query: &str) -> Result<Paging, Problem> {
+pub fn namespaces(query: &str) -> Result<Query, Problem> {
     let parameters = Parameters::parse(query, NAMESPACES);
-    let paging = parameters.paging(Cursor::parse);
-    parameters.settle(Some(paging))
+    let query = Query::Namespaces {
+        after: parameters.cursor().and_then(|cursor| cursor.namespace()),
+        limit: parameters.limit(),
+    };
+    parameters.settle(Some(query))
 }
 
 /// Reads the query of `GET /v1/rooms`.
-pub fn rooms(query: &str, namespaces: &dyn Namespaces) -> Result<RoomsQuery, Problem> {
+pub fn rooms(query: &str, namespaces: &dyn Namespaces) -> Result<Query, Problem> {
     let parameters = Parameters::parse(query, ROOMS);
-    let namespace = parameters.namespace(namespaces);
+    let place = parameters.place(namespaces);
     let prefix = parameters.read("prefix", |prefix| match prefix {
         "" => Ok("".into()),
         _ => Room::new(prefix).map(|room| room.as_str().into()),
     });
-    let paging = parameters.paging(Cursor::parse);
-    let query = namespace.map(|namespace| RoomsQuery {
+    let after = parameters.cursor().and_then(|cursor| cursor.room());
+    let limit = parameters.limit();
+    let query = place.map(|(namespace, _)| Query::Rooms {
         namespace,
         prefix: prefix.unwrap_or_default(),
-        paging,
+        after,
+        limit,
     });
     parameters.settle(query)
 }
 
-/// Reads the query of `GET /v1/sockets`.
+/// Reads the query of `GET /v1/sockets`. A user is asked for by his room.
 pub fn sockets(query: &str, namespaces: &dyn Namespaces) -> Result<SocketsQuery, Problem> {
     let parameters = Parameters::parse(query, SOCKETS);
-    let namespace = parameters.namespace(namespaces);
+    let place = parameters.place(namespaces);
+    let template = place.as_ref().map(|(_, template)| *template);
     let room = parameters.read("room", Room::new);
     let user = parameters.read("user", UserId::new);
+    let user = user.and_then(|user| {
+        let room = template?.room(&user);
+        room.or_else(|| parameters.fault("user", "makes a room name that is too long"))
+    });
     let id = parameters.convert("id", |id| {
         SocketId::parse(id).ok_or(names::NO_SOCKET_ID.into())
     });
     let handshake = parameters.convert("fields", |fields| match fields {
-        "handshake" => Ok(()),
+        "handshake" => Ok(true),
         _ => Err("can only be 'handshake'".into()),
     });
-    let paging = parameters.paging(Cursor::parse_socket);
-    let query = namespace.map(|namespace| SocketsQuery {
+    let after = parameters.cursor().and_then(|cursor| cursor.socket());
+    let limit = parameters.limit();
+    let query = place.map(|(namespace, _)| SocketsQuery {
         namespace,
-        room,
-        user,
+        rooms: room.into_iter().chain(user).collect(),
         id,
-        handshake: handshake.is_some(),
-        paging,
+        after,
+        limit,
+        handshake: handshake.unwrap_or_default(),
     });
     parameters.settle(query)
 }
@@ -226,10 +210,7 @@ impl<'q> Parameters<'q> {
     ) -> Option<T> {
         match read(self.get(name)?) {
             Ok(value) => Some(value),
-            Err(detail) => {
-                self.faults.add_parameter(name, Cause::Invalid, detail);
-                None
-            }
+            Err(detail) => self.fault(name, detail),
         }
     }
 
@@ -243,13 +224,14 @@ impl<'q> Parameters<'q> {
         })
     }
 
-    fn namespace(&self, namespaces: &dyn Namespaces) -> Option<Namespace> {
+    /// The namespace, which must be open, and the template of its users' rooms.
+    fn place<'n>(&self, namespaces: &'n dyn Namespaces) -> Option<(Namespace, &'n UserRoom)> {
         let namespace = match self.get("namespace") {
             Some(_) => self.read("namespace", Namespace::new)?,
             None => names::root(),
         };
         match namespaces.user_room(&namespace) {
-            Ok(_) => Some(namespace),
+            Ok(template) => Some((namespace, template)),
             Err(closed) => {
                 let (cause, detail) = (closed.cause(), closed.detail());
                 self.faults.add_parameter("namespace", cause, detail);
@@ -258,18 +240,24 @@ impl<'q> Parameters<'q> {
         }
     }
 
-    fn paging(&self, read: impl FnOnce(&str) -> Option<Cursor>) -> Paging {
+    fn limit(&self) -> usize {
         let limit = self.convert("limit", |text| match text.parse() {
             Ok(limit @ 1..=MAX_LIMIT) if !text.starts_with('+') => Ok(limit),
             _ => Err(format!("must be a whole number from 1 to {MAX_LIMIT}").into()),
         });
-        let after = self.convert("cursor", |text| {
-            read(text).ok_or("is not a cursor of an earlier answer".into())
-        });
-        Paging {
-            limit: limit.unwrap_or(DEFAULT_LIMIT),
-            after,
-        }
+        limit.unwrap_or(DEFAULT_LIMIT)
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        self.convert("cursor", |text| {
+            Cursor::parse(text).ok_or("is not a cursor of an earlier answer".into())
+        })
+    }
+
+    /// Notes that a parameter breaks the contract.
+    fn fault<T>(&self, name: &'static str, detail: impl Into<Cow<'static, str>>) -> Option<T> {
+        self.faults.add_parameter(name, Cause::Invalid, detail);
+        None
     }
 
     fn settle<T>(self, value: Option<T>) -> Result<T, Problem> {

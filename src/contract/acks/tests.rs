@@ -3,9 +3,9 @@ use bytes::Bytes;
 use super::*;
 use crate::contract::samples::{OTHER, SOCKET, socket};
 
-fn payload(args: &str, attachments: &[&'static [u8]]) -> Payload {
+fn answer(args: &str, attachments: &[&'static [u8]]) -> AckAnswer {
     let attachments = attachments.iter().copied();
-    Payload {
+    AckAnswer {
         args: args.into(),
         attachments: attachments.map(Bytes::from_static).collect(),
     }
@@ -34,7 +34,7 @@ fn acks(answers: Answers) -> serde_json::Value {
 #[test]
 fn the_example_of_the_contract_is_written() {
     let mut answers = Answers::default();
-    answers.add(socket(SOCKET), Some(user("42")), payload("true", &[]));
+    answers.add(socket(SOCKET), Some(user("42")), Some(answer("true", &[])));
     assert_eq!(
         report(answers, vec![socket(OTHER)]).to_json(),
         r#"{"id":"em_01JDH5V8Q7C8M5X2R9W4T6Y0ZA","sockets":2,"complete":false,"acks":[{"socket":"aB3xQ9Zk3q9sT0bXw7Kd","user":"42","args":[true]}],"missing":["cD5yR2pQ8mV1nE4tJ6Hs"],"missing_count":1,"nodes":{"expected":1,"answered":1}}"#
@@ -45,7 +45,7 @@ fn the_example_of_the_contract_is_written() {
 fn answers_are_verbatim_and_a_guest_has_no_user() {
     let mut answers = Answers::default();
     let args = r#"1.50 , {"_placeholder":true,"num":9}"#;
-    answers.add(socket(SOCKET), None, payload(args, &[]));
+    answers.add(socket(SOCKET), None, Some(answer(args, &[])));
     let body = report(answers, Vec::new()).to_json();
     assert!(body.contains(&format!(r#""user":null,"args":[{args}]}}],"missing":[]"#)));
 }
@@ -54,10 +54,10 @@ fn answers_are_verbatim_and_a_guest_has_no_user() {
 fn the_attachments_of_all_answers_stand_in_one_list() {
     let mut answers = Answers::default();
     let two = r#"{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}"#;
-    answers.add(socket(SOCKET), None, payload(two, &[b"\0", b"\x01"]));
-    answers.add(socket(SOCKET), None, payload("7", &[]));
+    answers.add(socket(SOCKET), None, Some(answer(two, &[b"\0", b"\x01"])));
+    answers.add(socket(SOCKET), None, Some(answer("7", &[])));
     let one = r#"{"_placeholder":true,"num":0}"#;
-    answers.add(socket(OTHER), None, payload(one, &[b"\x02"]));
+    answers.add(socket(OTHER), None, Some(answer(one, &[b"\x02"])));
     let body = report(answers, Vec::new()).to_json();
     assert!(
         body.contains(r#""args":[{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]"#)
@@ -70,8 +70,8 @@ fn the_attachments_of_all_answers_stand_in_one_list() {
 fn a_client_cannot_point_at_the_bytes_of_another() {
     let mut answers = Answers::default();
     let theirs = r#"{"_placeholder":true,"num":0}"#;
-    answers.add(socket(SOCKET), None, payload(theirs, &[b"secret"]));
-    answers.add(socket(OTHER), None, payload(theirs, &[]));
+    answers.add(socket(SOCKET), None, Some(answer(theirs, &[b"secret"])));
+    answers.add(socket(OTHER), None, Some(answer(theirs, &[])));
     assert_eq!(acks(answers)["acks"][1]["args"], serde_json::json!([]));
 }
 
@@ -79,10 +79,10 @@ fn a_client_cannot_point_at_the_bytes_of_another() {
 fn at_most_1000_answers_are_given_back() {
     let mut answers = Answers::default();
     for _ in 0..MAX_ANSWERS {
-        answers.add(socket(SOCKET), None, payload("", &[]));
+        answers.add(socket(SOCKET), None, Some(answer("", &[])));
     }
     assert_eq!(acks(answers.clone()).get("truncated"), None);
-    answers.add(socket(SOCKET), None, payload("", &[]));
+    answers.add(socket(SOCKET), None, Some(answer("", &[])));
     let body = acks(answers);
     assert_eq!(body["truncated"], true);
     assert_eq!(body["acks"].as_array().map(Vec::len), Some(MAX_ANSWERS));
@@ -92,12 +92,21 @@ fn at_most_1000_answers_are_given_back() {
 fn at_most_4_mib_of_answers_are_given_back() {
     let mut answers = Answers::default();
     let large = format!("\"{}\"", "x".repeat(MAX_BYTES - 10));
-    answers.add(socket(SOCKET), None, payload(&large, &[]));
-    answers.add(socket(SOCKET), None, payload("1", &[b"123456"]));
-    answers.add(socket(SOCKET), None, payload("12345678", &[]));
+    answers.add(socket(SOCKET), None, Some(answer(&large, &[])));
+    answers.add(socket(SOCKET), None, Some(answer("1", &[b"123456"])));
+    answers.add(socket(SOCKET), None, Some(answer("12345678", &[])));
     let body = acks(answers);
     assert_eq!(body["truncated"], true);
     assert_eq!(body["acks"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn an_answer_that_was_dropped_before_truncates_the_whole() {
+    let mut answers = Answers::default();
+    answers.add(socket(SOCKET), None, None);
+    let body = acks(answers);
+    assert_eq!(body["truncated"], true);
+    assert_eq!(body["acks"], serde_json::json!([]));
 }
 
 #[test]

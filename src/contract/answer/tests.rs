@@ -1,6 +1,7 @@
 use super::*;
 use crate::contract::fault::{Cause, Fault, Faulty, Place};
 use crate::contract::samples::{SOCKET, at, namespace, rooms, socket};
+use crate::hub::reads::SessionRecord;
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("serialises")
@@ -81,14 +82,14 @@ fn pages_are_written_as_in_the_contract() {
     );
     let rooms = Page {
         next: Some(Cursor::after("doc:9")),
-        ..page(vec![RoomItem {
+        ..page(vec![RoomItem::from(Counted {
             name: rooms(&["doc:9"]).remove(0),
             sockets: 3,
-        }])
+        })])
     };
     assert_eq!(
         json(&rooms),
-        r#"{"items":[{"name":"doc:9","sockets":3}],"next":".ZG9jOjk","nodes":{"expected":1,"answered":1}}"#
+        r#"{"items":[{"name":"doc:9","sockets":3}],"next":"ZG9jOjk","nodes":{"expected":1,"answered":1}}"#
     );
     let upstreams = page(vec![UpstreamItem {
         name: "app".into(),
@@ -115,56 +116,73 @@ fn pages_are_written_as_in_the_contract() {
     )));
 }
 
-fn item() -> SocketItem {
-    SocketItem {
+fn record() -> SocketRecord {
+    SocketRecord {
         id: socket(SOCKET),
         namespace: namespace("/chat"),
         connection: ConnectionId::random(),
         user: Some(UserId::new("42").expect("a user")),
-        node: "gw-1".into(),
-        transport: "websocket",
-        connected_at: at("2026-11-24T22:00:00.123Z"),
-        last_seen: at("2026-11-24T22:09:58Z"),
-        expires_at: None,
-        rooms: rooms(&["doc:9", "user:42"]),
         state: Some(State(r#"{"role":"editor"}"#.into())),
-        queue: QueueItem::default(),
+        rooms: rooms(&["doc:9", "user:42"]),
+        connected_at: at("2026-11-24T22:00:00.123Z"),
+        expires_at: None,
         version: 3,
-        handshake: None,
+        queue_frames: 0,
+        queue_bytes: 0,
+        session: Some(SessionRecord {
+            transport: "websocket",
+            last_seen: at("2026-11-24T22:09:58Z"),
+            handshake: None,
+        }),
     }
+}
+
+fn item(record: SocketRecord) -> String {
+    json(&SocketItem::new(record, "gw-1").expect("it has a session"))
 }
 
 #[test]
 fn a_socket_is_written_as_in_the_contract() {
-    let item = item();
+    let record = record();
     let example = r#"{"id":"aB3xQ9Zk3q9sT0bXw7Kd","namespace":"/chat","connection":"c.8fJw2kQ0Rz7LmX4t","user":"42","node":"gw-1","transport":"websocket","connected_at":"2026-11-24T22:00:00.123Z","last_seen":"2026-11-24T22:09:58.000Z","expires_at":null,"rooms":["doc:9","user:42"],"state":{"role":"editor"},"queue":{"messages":0,"bytes":0},"version":3}"#;
-    let example = example.replace("c.8fJw2kQ0Rz7LmX4t", item.connection.as_str());
-    assert_eq!(json(&item), example);
+    let example = example.replace("c.8fJw2kQ0Rz7LmX4t", record.connection.as_str());
+    assert_eq!(item(record), example);
 }
 
 #[test]
 fn a_guest_has_null_for_what_he_lacks_and_a_state_stays_verbatim() {
-    let guest = SocketItem {
+    let guest = item(SocketRecord {
         user: None,
         state: None,
         expires_at: Some(at("2026-11-24T23:00:00Z")),
-        ..item()
-    };
-    let text = json(&guest);
-    assert!(text.contains(r#""user":null"#) && text.contains(r#""state":null"#));
-    assert!(text.contains(r#""expires_at":"2026-11-24T23:00:00.000Z""#));
+        ..record()
+    });
+    assert!(guest.contains(r#""user":null"#) && guest.contains(r#""state":null"#));
+    assert!(guest.contains(r#""expires_at":"2026-11-24T23:00:00.000Z""#));
     let odd = r#"{ "a" : 1.50e+1, "a":2 }"#;
-    let noted = SocketItem {
+    let noted = item(SocketRecord {
         state: Some(State(odd.into())),
-        ..item()
-    };
-    assert!(json(&noted).contains(&format!(r#""state":{odd},"queue""#)));
+        queue_frames: 2,
+        queue_bytes: 100,
+        ..record()
+    });
+    let rest = r#""queue":{"messages":2,"bytes":100}"#;
+    assert!(noted.contains(&format!(r#""state":{odd},{rest}"#)));
 }
 
 #[test]
-fn a_handshake_shows_what_is_forwarded_and_never_credentials() {
+fn a_socket_whose_session_has_ended_is_no_item() {
+    let ended = SocketRecord {
+        session: None,
+        ..record()
+    };
+    assert!(SocketItem::new(ended, "gw-1").is_none());
+}
+
+#[test]
+fn a_handshake_never_shows_credentials() {
     let pair = |name: &str, value: &str| (Box::from(name), Box::from(value));
-    let record = HandshakeRecord {
+    let handshake = HandshakeRecord {
         ip: Some([203, 0, 113, 7].into()),
         headers: vec![
             pair("cookie", "sid=abc"),
@@ -173,11 +191,15 @@ fn a_handshake_shows_what_is_forwarded_and_never_credentials() {
         ],
         query: vec![pair("v", "3")],
     };
-    let shown = SocketItem {
-        handshake: Some(Handshake::new(record)),
-        ..item()
+    let shown = SocketRecord {
+        session: Some(SessionRecord {
+            transport: "polling",
+            last_seen: at("2026-11-24T22:09:58Z"),
+            handshake: Some(handshake),
+        }),
+        ..record()
     };
-    assert!(json(&shown).ends_with(
+    assert!(item(shown).ends_with(
         r#","handshake":{"ip":"203.0.113.7","headers":{"origin":"https://app.example"},"query":{"v":"3"}}}"#
     ));
 }

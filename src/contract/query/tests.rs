@@ -2,7 +2,7 @@ use super::*;
 use crate::contract::problem::Code;
 use crate::contract::samples::{OTHER, Sites, namespace, written};
 
-fn rooms_of(query: &str) -> Result<RoomsQuery, Problem> {
+fn rooms_of(query: &str) -> Result<Query, Problem> {
     rooms(query, &Sites::new())
 }
 
@@ -18,7 +18,10 @@ fn faults<T: fmt::Debug>(result: Result<T, Problem>) -> Vec<String> {
 
 #[test]
 fn a_limit_is_100_unless_given_and_at_most_1000() {
-    let limit = |query: &str| namespaces(query).map(|paging| paging.limit);
+    let limit = |query: &str| match namespaces(query)? {
+        Query::Namespaces { limit, .. } => Ok(limit),
+        other => panic!("not about namespaces: {other:?}"),
+    };
     assert_eq!(limit("").expect("valid"), 100);
     assert_eq!(limit("limit=1").expect("valid"), 1);
     assert_eq!(limit("limit=1000").expect("valid"), 1000);
@@ -41,31 +44,51 @@ fn a_limit_is_100_unless_given_and_at_most_1000() {
 
 #[test]
 fn the_examples_of_the_contract_are_read() {
-    let query = rooms_of("namespace=/chat&prefix=doc:&cursor=.ZG9jOjk").expect("valid");
-    assert_eq!(query.namespace, namespace("/chat"));
-    assert_eq!(&*query.prefix, "doc:");
-    assert_eq!(query.paging.after, Some(Cursor::after("doc:9")));
-
-    let query = sockets_of("namespace=/chat&room=doc:9&user=42").expect("valid");
-    assert_eq!(query.room, Some(Room::new("doc:9").expect("a room")));
-    assert_eq!(query.user, Some(UserId::new("42").expect("a user")));
-    assert_eq!((query.id, query.handshake), (None, false));
-
-    let query = sockets_of(&format!("namespace=/chat&id={OTHER}&fields=handshake"));
-    let query = query.expect("valid");
-    assert_eq!(query.id, SocketId::parse(OTHER));
-    assert!(query.handshake);
+    assert_eq!(
+        rooms_of("namespace=/chat&prefix=doc:&cursor=ZG9jOjk").expect("valid"),
+        Query::Rooms {
+            namespace: namespace("/chat"),
+            prefix: "doc:".into(),
+            after: Some(room("doc:9")),
+            limit: 100,
+        }
+    );
+    assert_eq!(
+        sockets_of("namespace=/chat&room=doc:9&user=42").expect("valid"),
+        SocketsQuery {
+            namespace: namespace("/chat"),
+            rooms: vec![room("doc:9"), room("user:42")],
+            id: None,
+            after: None,
+            limit: 100,
+            handshake: false,
+        }
+    );
+    let one = sockets_of(&format!(
+        "namespace=/docs&id={OTHER}&user=7&fields=handshake"
+    ));
+    assert_eq!(
+        one.expect("valid"),
+        SocketsQuery {
+            namespace: namespace("/docs"),
+            rooms: vec![room("of 7 in docs")],
+            id: SocketId::parse(OTHER),
+            after: None,
+            limit: 100,
+            handshake: true,
+        }
+    );
 }
 
 #[test]
 fn names_are_decoded_as_forms_write_them() {
     let query = sockets_of("namespace=%2Fchat&room=a+b%2Bc%26d%C3%A9&&").expect("valid");
     assert_eq!(query.namespace, namespace("/chat"));
-    assert_eq!(query.room, Some(Room::new("a b+c&dé").expect("a room")));
+    assert_eq!(query.rooms, [room("a b+c&dé")]);
     assert_eq!(faults(sockets_of("room=%ff")), ["?room: is not UTF-8"]);
     assert_eq!(faults(sockets_of("%ff=1")), ["?%ff: is not UTF-8"]);
     let percent = sockets_of("room=100%").expect("valid");
-    assert_eq!(percent.room, Some(Room::new("100%").expect("a room")));
+    assert_eq!(percent.rooms, [room("100%")]);
 }
 
 #[test]
@@ -81,8 +104,8 @@ fn everything_that_is_wrong_with_a_query_is_told_by_its_parameter() {
             "?user: must not be empty",
             "?id: is not a socket id: 20 characters of A-Z, a-z, 0-9, '-' and '_'",
             "?fields: can only be 'handshake'",
-            "?limit: must be a whole number from 1 to 1000",
-            "?cursor: is not a cursor of an earlier answer"
+            "?cursor: is not a cursor of an earlier answer",
+            "?limit: must be a whole number from 1 to 1000"
         ]
     );
     assert_eq!(
@@ -94,7 +117,7 @@ fn everything_that_is_wrong_with_a_query_is_told_by_its_parameter() {
 
 #[test]
 fn the_namespace_of_a_read_must_be_configured_and_open_to_the_key() {
-    assert_eq!(rooms_of("").expect("valid").namespace, namespace("/"));
+    assert_eq!(sockets_of("").expect("valid").namespace, namespace("/"));
     for (query, code) in [
         ("namespace=/nowhere", Code::UnknownNamespace),
         ("namespace=/closed", Code::NamespaceForbidden),
@@ -107,34 +130,37 @@ fn the_namespace_of_a_read_must_be_configured_and_open_to_the_key() {
 #[test]
 fn a_cursor_means_the_place_after_a_name() {
     let longest = "\u{10ffff}".repeat(50);
-    for name in ["a", "doc:9", "é/&+", "/chat", OTHER, &longest] {
-        let cursor = Cursor::after(name);
-        let text = cursor.to_string();
-        assert_eq!(Cursor::parse(&text), Some(cursor.clone()), "{text}");
-        assert_eq!(cursor.as_bytes(), name.as_bytes());
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        assert!(
-            text.chars().all(is_plain),
-            "{text} needs no escapes in a query"
-        );
+    for name in ["a", "doc:9", "é/&+", &longest] {
+        let text = Cursor::after(name).to_string();
+        let cursor = Cursor::parse(&text).expect("ours");
+        assert_eq!(cursor.room(), Some(room(name)));
     }
-    // Whoever makes one up gets the place that it means; trailing bits mean nothing.
-    assert!(Cursor::parse("._-9").is_some());
-    let long = format!(".{}", "A".repeat(400));
-    for bad in ["", "nonsense", ".a", ".a=", ".+/", ".é", &long] {
-        assert_eq!(Cursor::parse(bad), None, "{bad}");
-    }
+    let text = Cursor::after("/chat").to_string();
+    let cursor = Cursor::parse(&text).expect("ours");
+    assert_eq!(cursor.namespace(), Some(namespace("/chat")));
+    let text = Cursor::after(OTHER).to_string();
+    let cursor = Cursor::parse(&text).expect("ours");
+    assert_eq!(cursor.socket(), SocketId::parse(OTHER));
 }
 
 #[test]
-fn a_cursor_over_sockets_is_the_id_of_one() {
-    let query = sockets_of(&format!("cursor={OTHER}")).expect("valid");
-    assert_eq!(query.paging.after, Some(Cursor::after(OTHER)));
-    for bad in ["nonsense", ".AAAA", ""] {
-        let query = format!("cursor={bad}");
-        assert_eq!(
-            faults(sockets_of(&query)),
-            ["?cursor: is not a cursor of an earlier answer"]
-        );
+fn a_cursor_that_somebody_made_up_is_somewhere_too() {
+    let of = |bytes: &[u8]| Cursor::parse(&CURSOR.encode(bytes)).expect("a place");
+    assert_eq!(of(b"").room(), None);
+    assert_eq!(of(b"a\xff\xffb").room(), Some(room("a")));
+    assert_eq!(of(b"a\nb").room(), Some(room("a")));
+    let long = "é".repeat(140);
+    assert_eq!(of(long.as_bytes()).room(), Some(room(&"é".repeat(100))));
+    assert_eq!(of(b"/a,b").namespace(), Some(namespace("/a")));
+    assert_eq!(of(b"a").namespace(), None);
+    assert_eq!(of(b"short").socket(), None);
+    // Trailing bits are ignored.
+    assert!(Cursor::parse("_-9").is_some());
+    for bad in ["a", "a=", "+/", "é", &"A".repeat(404)] {
+        assert_eq!(Cursor::parse(bad), None);
     }
+}
+
+fn room(name: &str) -> Room {
+    Room::new(name).expect("a room")
 }

@@ -102,6 +102,11 @@ impl Asking {
     pub async fn next(&mut self) -> Option<AckEvent> {
         self.events.recv().await
     }
+
+    /// The next event, if it has come already.
+    pub fn try_next(&mut self) -> Option<AckEvent> {
+        self.events.try_recv().ok()
+    }
 }
 
 impl Drop for Asking {
