@@ -15,6 +15,7 @@ mod acks;
 mod api_auth;
 mod bad_backends;
 mod binary;
+mod checklist;
 mod client_files;
 mod closing;
 mod compression;
