@@ -64,7 +64,7 @@ impl Bench {
         let more = match key {
             "stall_timeout" => "limits.lane_events = 1\n",
             "write_stall" => "limits.outbox = \"64MiB\"\nlimits.outbox_frames = 100000\n",
-            "outbox_total" => "limits.outbox = \"1MiB\"\n",
+            "outbox_total" => "limits.outbox = \"90kB\"\n",
             _ => "",
         };
         let rooms = "[[namespace]]\nmatch = \"/n-*\"\nauth = \"none\"\n";
@@ -329,7 +329,7 @@ async fn inside_hub(key: &str, bench: &mut Bench) {
         }
         "outbox" => kept(bench, 8, 1000).await,
         "outbox_frames" => kept(bench, 8, 1).await,
-        "outbox_total" => kept(bench, 8, 10_000).await,
+        "outbox_total" => kept(bench, 5, 10_000).await,
         "write_stall" => kept(bench, 2, 10).await,
         other => unreachable!("{other} is of another group"),
     }
