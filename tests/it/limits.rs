@@ -64,7 +64,7 @@ impl Bench {
         let more = match key {
             "stall_timeout" => "limits.lane_events = 1\n",
             "write_stall" => "limits.outbox = \"64MiB\"\nlimits.outbox_frames = 100000\n",
-            "outbox_total" => "limits.outbox = \"1MiB\"\n",
+            "outbox_total" => "limits.outbox = \"90kB\"\n",
             _ => "",
         };
         let rooms = "[[namespace]]\nmatch = \"/n-*\"\nauth = \"none\"\n";
@@ -208,20 +208,52 @@ fn nested(depth: usize) -> String {
 }
 
 async fn inside(key: &str, bench: &mut Bench) {
+    match key {
+        "connections_per_address"
+        | "accept_rate"
+        | "headers"
+        | "header_bytes"
+        | "header_timeout"
+        | "body_timeout"
+        | "keep_alive"
+        | "api_body" => inside_http(key, bench).await,
+        "fragments"
+        | "control_frames"
+        | "packets_per_payload"
+        | "attachments"
+        | "attachment_timeout"
+        | "json_depth"
+        | "namespaces_per_connection"
+        | "events_per_socket" => inside_packets(key, bench).await,
+        "opening" | "held" | "stall_timeout" | "lane_events" | "lane_bytes" => {
+            inside_calls(key, bench).await;
+        }
+        "rooms_per_socket" | "rooms" | "acks" | "emit" | "outbox" | "outbox_frames"
+        | "outbox_total" | "write_stall" => inside_hub(key, bench).await,
+        other => panic!("no row for limits.{other}"),
+    }
+}
+
+async fn inside_http(key: &str, bench: &mut Bench) {
     let gateway = &bench.gateway;
     match key {
-        "connections_per_address" | "accept_rate" => assert!(bench.is_served().await),
-        "opening" => {
-            let mut first = WebSocket::open(gateway).await;
-            let _second = WebSocket::open(gateway).await;
-            first.send("40").await;
-            assert!(matches!(first.receive().await, Packet::Text(text) if text.starts_with("40{")));
+        "connections_per_address" | "accept_rate" | "header_timeout" | "keep_alive" => {
+            assert!(bench.is_served().await);
         }
-        "held" | "stall_timeout" => drop(bench.socket().await),
         "headers" => assert_eq!(with_headers(gateway, 7).await, 200),
         "header_bytes" => assert_eq!(with_head(gateway, 8_000).await, 200),
-        "header_timeout" | "keep_alive" => assert!(bench.is_served().await),
         "body_timeout" => bench.polling().await.0.send(echo(20)).await,
+        "api_body" => {
+            let body = json!({"event": "x", "args": ["x".repeat(900)], "to": {"rooms": []}});
+            assert_eq!(gateway.api_post("/v1/emit", &body).await.status, 202);
+        }
+        other => unreachable!("{other} is of another group"),
+    }
+}
+
+async fn inside_packets(key: &str, bench: &mut Bench) {
+    let gateway = &bench.gateway;
+    match key {
         "fragments" => {
             let mut frames = Frames::joined(gateway).await;
             in_fragments(&mut frames, 4).await;
@@ -255,6 +287,33 @@ async fn inside(key: &str, bench: &mut Bench) {
         "namespaces_per_connection" => {
             bench.socket().await.0.connect("/n-1", "").await;
         }
+        "events_per_socket" => bench.honest.expect_quiet().await,
+        other => unreachable!("{other} is of another group"),
+    }
+}
+
+async fn inside_calls(key: &str, bench: &mut Bench) {
+    let gateway = &bench.gateway;
+    match key {
+        "opening" => {
+            let mut first = WebSocket::open(gateway).await;
+            let _second = WebSocket::open(gateway).await;
+            first.send("40").await;
+            assert!(matches!(first.receive().await, Packet::Text(text) if text.starts_with("40{")));
+        }
+        "held" | "stall_timeout" => drop(bench.socket().await),
+        "lane_events" | "lane_bytes" => {
+            let (mut client, _) = bench.socket().await;
+            client.send(r#"421["x"]"#).await;
+            client.expect("431[]").await;
+        }
+        other => unreachable!("{other} is of another group"),
+    }
+}
+
+async fn inside_hub(key: &str, bench: &mut Bench) {
+    let gateway = &bench.gateway;
+    match key {
         "rooms_per_socket" | "rooms" => {
             let (_client, id) = bench.socket().await;
             assert_eq!(bench.join(&id, &["a", "b"]).await.status, 202);
@@ -263,7 +322,6 @@ async fn inside(key: &str, bench: &mut Bench) {
             let body = json!({"event": "x", "args": [], "to": {"rooms": ["none"]}, "ack": {}});
             assert_eq!(gateway.api_post("/v1/emit", &body).await.status, 200);
         }
-        "events_per_socket" => bench.honest.expect_quiet().await,
         "emit" => {
             let (mut client, id) = bench.socket().await;
             bench.emit(&id, 900).await;
@@ -271,22 +329,40 @@ async fn inside(key: &str, bench: &mut Bench) {
         }
         "outbox" => kept(bench, 8, 1000).await,
         "outbox_frames" => kept(bench, 8, 1).await,
-        "outbox_total" => kept(bench, 8, 10_000).await,
+        "outbox_total" => kept(bench, 5, 10_000).await,
         "write_stall" => kept(bench, 2, 10).await,
-        "lane_events" | "lane_bytes" => {
-            let (mut client, _) = bench.socket().await;
-            client.send(r#"421["x"]"#).await;
-            client.expect("431[]").await;
-        }
-        "api_body" => {
-            let body = json!({"event": "x", "args": ["x".repeat(900)], "to": {"rooms": []}});
-            assert_eq!(gateway.api_post("/v1/emit", &body).await.status, 202);
-        }
-        other => panic!("no row for limits.{other}"),
+        other => unreachable!("{other} is of another group"),
     }
 }
 
 async fn outside(key: &str, bench: &mut Bench) {
+    match key {
+        "connections_per_address"
+        | "accept_rate"
+        | "headers"
+        | "header_bytes"
+        | "header_timeout"
+        | "body_timeout"
+        | "keep_alive"
+        | "api_body" => outside_http(key, bench).await,
+        "fragments"
+        | "control_frames"
+        | "packets_per_payload"
+        | "attachments"
+        | "attachment_timeout"
+        | "json_depth"
+        | "namespaces_per_connection"
+        | "events_per_socket" => outside_packets(key, bench).await,
+        "opening" | "held" | "stall_timeout" | "lane_events" | "lane_bytes" => {
+            outside_calls(key, bench).await;
+        }
+        "rooms_per_socket" | "rooms" | "acks" | "emit" | "outbox" | "outbox_frames"
+        | "outbox_total" | "write_stall" => outside_hub(key, bench).await,
+        other => panic!("no row for limits.{other}"),
+    }
+}
+
+async fn outside_http(key: &str, bench: &mut Bench) {
     match key {
         "connections_per_address" => {
             let _second = WebSocket::open(&bench.gateway).await;
@@ -308,30 +384,6 @@ async fn outside(key: &str, bench: &mut Bench) {
                 refused > 0,
                 "all of 50 connections were served at 5 per second"
             );
-        }
-        "opening" => {
-            let mut oldest = WebSocket::open(&bench.gateway).await;
-            let _second = WebSocket::open(&bench.gateway).await;
-            let _third = WebSocket::open(&bench.gateway).await;
-            oldest.expect_end().await;
-        }
-        "held" => {
-            bench.backend.forget();
-            bench.backend.answer(|_| Reply::Hang);
-            let mut late = WebSocket::open(&bench.gateway).await;
-            let mut waiting = WebSocket::open(&bench.gateway).await;
-            waiting.send("40").await;
-            while bench.backend.next().await.kind() != "connect" {}
-            late.send("40").await;
-            late.expect_end().await;
-        }
-        "stall_timeout" => {
-            let (mut client, _) = bench.socket().await;
-            bench.backend.push(Reply::Hang);
-            for _ in 0..4 {
-                client.send(r#"42["x"]"#).await;
-            }
-            client.expect_end().await;
         }
         "headers" => assert_eq!(with_headers(&bench.gateway, 8).await, 431),
         "header_bytes" => assert_eq!(with_head(&bench.gateway, 8_400).await, 431),
@@ -356,6 +408,20 @@ async fn outside(key: &str, bench: &mut Bench) {
             exchange.answer().await;
             assert!(exchange.until_end().await.is_empty());
         }
+        "api_body" => {
+            let body = json!({"event": "x", "args": ["x".repeat(1000)], "to": {"rooms": []}});
+            bench
+                .gateway
+                .api_post("/v1/emit", &body)
+                .await
+                .problem(413, "too_large");
+        }
+        other => unreachable!("{other} is of another group"),
+    }
+}
+
+async fn outside_packets(key: &str, bench: &mut Bench) {
+    match key {
         "fragments" => {
             let mut frames = Frames::joined(&bench.gateway).await;
             in_fragments(&mut frames, 5).await;
@@ -387,22 +453,6 @@ async fn outside(key: &str, bench: &mut Bench) {
                 .expect(r#"44/n-2,{"message":"Too many namespaces"}"#)
                 .await;
         }
-        "rooms_per_socket" | "rooms" => {
-            let (_client, id) = bench.socket().await;
-            let answer = bench.join(&id, &["c", "d", "e"]).await;
-            answer.problem(422, "limit");
-        }
-        "acks" => {
-            let (mut client, id) = bench.socket().await;
-            let body = json!({"event": "x", "args": [], "to": {"sockets": [id]}, "ack": {"timeout_ms": 30_000}});
-            let text = body.to_string();
-            let headers = [("content-type", "application/json")];
-            let bytes = request("POST", "/v1/emit", &headers, text.as_bytes());
-            let _pending = Exchange::begin(bench.gateway.api, &bytes).await;
-            client.text().await;
-            let answer = bench.gateway.api_post("/v1/emit", &body).await;
-            answer.problem(503, "too_many_acks");
-        }
         "events_per_socket" => {
             let (mut client, _) = bench.socket().await;
             for _ in 0..200 {
@@ -420,6 +470,68 @@ async fn outside(key: &str, bench: &mut Bench) {
                 }
             };
             assert_eq!(notice["reason"], "rate limited");
+        }
+        other => unreachable!("{other} is of another group"),
+    }
+}
+
+async fn outside_calls(key: &str, bench: &mut Bench) {
+    match key {
+        "opening" => {
+            let mut oldest = WebSocket::open(&bench.gateway).await;
+            let _second = WebSocket::open(&bench.gateway).await;
+            let _third = WebSocket::open(&bench.gateway).await;
+            oldest.expect_end().await;
+        }
+        "held" => {
+            bench.backend.forget();
+            bench.backend.answer(|_| Reply::Hang);
+            let mut late = WebSocket::open(&bench.gateway).await;
+            let mut waiting = WebSocket::open(&bench.gateway).await;
+            waiting.send("40").await;
+            while bench.backend.next().await.kind() != "connect" {}
+            late.send("40").await;
+            late.expect_end().await;
+        }
+        "stall_timeout" => {
+            let (mut client, _) = bench.socket().await;
+            bench.backend.push(Reply::Hang);
+            for _ in 0..4 {
+                client.send(r#"42["x"]"#).await;
+            }
+            client.expect_end().await;
+        }
+        "lane_events" | "lane_bytes" => {
+            let (mut client, _) = bench.socket().await;
+            for n in 0..100 {
+                let text = "x".repeat(100);
+                client.send(&format!(r#"42{n}["x","{text}"]"#)).await;
+            }
+            for n in 0..100 {
+                client.expect(&format!("43{n}[]")).await;
+            }
+        }
+        other => unreachable!("{other} is of another group"),
+    }
+}
+
+async fn outside_hub(key: &str, bench: &mut Bench) {
+    match key {
+        "rooms_per_socket" | "rooms" => {
+            let (_client, id) = bench.socket().await;
+            let answer = bench.join(&id, &["c", "d", "e"]).await;
+            answer.problem(422, "limit");
+        }
+        "acks" => {
+            let (mut client, id) = bench.socket().await;
+            let body = json!({"event": "x", "args": [], "to": {"sockets": [id]}, "ack": {"timeout_ms": 30_000}});
+            let text = body.to_string();
+            let headers = [("content-type", "application/json")];
+            let bytes = request("POST", "/v1/emit", &headers, text.as_bytes());
+            let _pending = Exchange::begin(bench.gateway.api, &bytes).await;
+            client.text().await;
+            let answer = bench.gateway.api_post("/v1/emit", &body).await;
+            answer.problem(503, "too_many_acks");
         }
         "emit" => {
             let body = json!({"event": "x", "args": ["x".repeat(1000)], "to": {"all": true}});
@@ -456,25 +568,7 @@ async fn outside(key: &str, bench: &mut Bench) {
             bench.is_gone(&id).await;
             drop(client);
         }
-        "lane_events" | "lane_bytes" => {
-            let (mut client, _) = bench.socket().await;
-            for n in 0..100 {
-                let text = "x".repeat(100);
-                client.send(&format!(r#"42{n}["x","{text}"]"#)).await;
-            }
-            for n in 0..100 {
-                client.expect(&format!("43{n}[]")).await;
-            }
-        }
-        "api_body" => {
-            let body = json!({"event": "x", "args": ["x".repeat(1000)], "to": {"rooms": []}});
-            bench
-                .gateway
-                .api_post("/v1/emit", &body)
-                .await
-                .problem(413, "too_large");
-        }
-        other => panic!("no row for limits.{other}"),
+        other => unreachable!("{other} is of another group"),
     }
 }
 
