@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::webhooks::Webhooks;
+use crate::builtin::Builtin;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::hub::id::{NodeTag, ShardId};
@@ -152,6 +153,7 @@ struct Shared {
     closed: Arc<AtomicBool>,
     refused: Arc<origin::Refused>,
     webhooks: Webhooks,
+    builtin: Option<Arc<Builtin>>,
     mail: Vec<mpsc::UnboundedSender<Mail>>,
 }
 
@@ -334,11 +336,16 @@ impl Shared {
         let node = NodeTag::random();
         let connections = config.server.max_connections;
         let per_address = config.server.connections_per_address;
+        let switchboard = Switchboard::new(node, config.server.shards, &config.hub);
+        let builtin = webhooks
+            .want_built_in()
+            .then(|| Arc::new(webhooks.built_in(&switchboard)));
         Self {
             config: Arc::clone(config),
             node,
             started: Instant::now(),
-            switchboard: Switchboard::new(node, config.server.shards, &config.hub),
+            switchboard,
+            builtin,
             admission: Arc::new(Admission::new(
                 config.session.held,
                 connections,
@@ -374,7 +381,7 @@ impl Shared {
                 config.transport.ping_interval,
                 config.transport.ping_timeout,
             ),
-            routes: self.webhooks.routes()?,
+            routes: self.webhooks.routes(self.builtin.as_ref())?,
             admission: Arc::clone(&self.admission),
             counters,
             traffic,
