@@ -2,6 +2,7 @@
 //!
 //! [`run`] builds everything from a [`Config`], tells where it listens, serves until it is told to stop, and drains.
 
+mod rest;
 pub mod webhooks;
 
 use std::io;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::webhooks::Webhooks;
+use crate::builtin::Builtin;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::hub::id::{NodeTag, ShardId};
@@ -151,6 +153,7 @@ struct Shared {
     closed: Arc<AtomicBool>,
     refused: Arc<origin::Refused>,
     webhooks: Webhooks,
+    builtin: Option<Arc<Builtin>>,
     mail: Vec<mpsc::UnboundedSender<Mail>>,
 }
 
@@ -219,6 +222,13 @@ impl Gateway {
             crate::tasks::spawn(
                 "admin",
                 plain::serve(listener, head(config), probes.clone(), stop.clone()),
+            );
+        }
+        let api = rest::api(&shared, &draining, &mut registry);
+        for listener in listeners.api {
+            crate::tasks::spawn(
+                "api",
+                plain::serve(listener, head(config), api.clone(), stop.clone()),
             );
         }
         Ok(Self {
@@ -326,11 +336,16 @@ impl Shared {
         let node = NodeTag::random();
         let connections = config.server.max_connections;
         let per_address = config.server.connections_per_address;
+        let switchboard = Switchboard::new(node, config.server.shards, &config.hub);
+        let builtin = webhooks
+            .want_built_in()
+            .then(|| Arc::new(webhooks.built_in(&switchboard)));
         Self {
             config: Arc::clone(config),
             node,
             started: Instant::now(),
-            switchboard: Switchboard::new(node, config.server.shards, &config.hub),
+            switchboard,
+            builtin,
             admission: Arc::new(Admission::new(
                 config.session.held,
                 connections,
@@ -366,7 +381,7 @@ impl Shared {
                 config.transport.ping_interval,
                 config.transport.ping_timeout,
             ),
-            routes: self.webhooks.routes()?,
+            routes: self.webhooks.routes(self.builtin.as_ref())?,
             admission: Arc::clone(&self.admission),
             counters,
             traffic,

@@ -57,6 +57,7 @@
 
 pub mod api;
 pub mod app;
+pub mod builtin;
 pub mod cli;
 pub mod config;
 pub mod contract;

@@ -20,9 +20,8 @@ fn main() -> ExitCode {
     let answer = match plan {
         Plan::Answer(answer) => answer,
         Plan::Serve(config) => serve(*config),
-        Plan::Demo | Plan::Healthcheck(_) => {
-            Answer::failed(cli::FAILED, "this command is not there yet")
-        }
+        Plan::Demo(config) => demo(*config),
+        Plan::Healthcheck(_) => Answer::failed(cli::FAILED, "this command is not there yet"),
     };
     print(&answer.output);
     std::io::stderr().write_all(answer.error.as_bytes()).ok();
@@ -40,6 +39,16 @@ fn serve(config: Config) -> Answer {
     match app::run(&config, |addresses| print(&greeting(addresses, &path))) {
         Ok(()) => Answer::default(),
         Err(error) => Answer::failed(cli::FAILED, chain(&error)),
+    }
+}
+
+fn demo(config: Config) -> Answer {
+    subscriber::start(&config.log);
+    let config = Arc::new(config);
+    let greet = |addresses: &Addresses| print(&cli::demo::greeting(addresses));
+    match app::run_with(&config, cli::demo::pages, greet) {
+        Ok(()) => Answer::default(),
+        Err(error) => cli::demo::failure(&error, &chain(&error)),
     }
 }
 

@@ -23,11 +23,20 @@ pub fn spawn<F: Future<Output = ()> + Send + 'static>(name: &'static str, future
     drop(tokio::task::spawn(guard(name, future)));
 }
 
-fn guard<F: Future<Output = ()>>(name: &'static str, future: F) -> impl Future<Output = ()> {
+/// A part of a task whose panic must not end the rest: `None` where it panicked, which is counted and logged.
+pub fn contain<F: Future>(
+    name: &'static str,
+    future: F,
+) -> impl Future<Output = Option<F::Output>> {
     AssertUnwindSafe(future).catch_unwind().map(move |outcome| {
         if outcome.is_err() {
             PANICS.fetch_add(1, Ordering::Relaxed);
             tracing::error!(task = name, "a task panicked");
         }
+        outcome.ok()
     })
+}
+
+fn guard<F: Future<Output = ()>>(name: &'static str, future: F) -> impl Future<Output = ()> {
+    contain(name, future).map(|_ended| ())
 }

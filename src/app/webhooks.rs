@@ -6,14 +6,16 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 
 use crate::app::StartError;
+use crate::builtin::{Builtin, Surroundings};
 use crate::config::Config;
 use crate::contract::audience::{Closed, Namespaces};
 use crate::hub::action::UserRoom;
 use crate::hub::id::Namespace;
 use crate::hub::pattern::Pattern;
+use crate::hub::switchboard::Switchboard;
 use crate::session::backend::Backend;
 use crate::session::routes::Routes;
-use crate::session::settings::{NamespaceSettings, TargetSettings};
+use crate::session::settings::{BUILT_IN, NamespaceSettings, TargetSettings, UpstreamRoute};
 use crate::webhook::backend::{Format, Route, Webhook};
 use crate::webhook::counters::Counters;
 use crate::webhook::upstream::{Endpoint, Upstream};
@@ -67,7 +69,9 @@ impl Webhooks {
         let mut routes = Vec::new();
         for (table, namespace) in config.namespaces.iter().enumerate() {
             for (place, route) in namespace.routes.iter().enumerate() {
-                if let TargetSettings::Upstream(to) = &route.target {
+                if let TargetSettings::Upstream(to) = &route.target
+                    && !is_built_in(config, to)
+                {
                     let shared = Route::new(&route.name, to.deadline, to.idempotent, &counters);
                     routes.push((table, place, Arc::new(shared)));
                 }
@@ -96,8 +100,17 @@ impl Webhooks {
         Ok(())
     }
 
+    /// Whether a route leads to the backend inside the program.
+    pub fn want_built_in(&self) -> bool {
+        let routes = self.config.namespaces.iter().flat_map(|n| &n.routes);
+        routes.into_iter().any(|route| match &route.target {
+            TargetSettings::Upstream(to) => is_built_in(&self.config, to),
+            _ => false,
+        })
+    }
+
     /// A shard's routes; on its own thread.
-    pub fn routes(&self) -> Result<Routes, StartError> {
+    pub fn routes(&self, builtin: Option<&Arc<Builtin>>) -> Result<Routes, StartError> {
         let endpoints = self
             .upstreams
             .iter()
@@ -116,7 +129,10 @@ impl Webhooks {
                 let endpoint = endpoints
                     .iter()
                     .find(|e| e.upstream().name() == &*to.upstream);
-                let endpoint = endpoint.expect("the configuration names known upstreams only");
+                let Some(endpoint) = endpoint else {
+                    let builtin = builtin.expect("the configuration names known upstreams only");
+                    return builtin.backend(self.config.namespaces[table].forward.clone());
+                };
                 let route = self
                     .routes
                     .iter()
@@ -132,6 +148,17 @@ impl Webhooks {
         ))
     }
 
+    /// Its surroundings are those of webhooks.
+    pub fn built_in(&self, switchboard: &Arc<Switchboard>) -> Builtin {
+        Builtin::new(Surroundings {
+            node: self.config.server.node.clone(),
+            namespaces: Box::new(self.tables.clone()),
+            max_emit: self.config.hub.emit,
+            max_rooms: self.config.hub.rooms_per_socket,
+            switchboard: Arc::clone(switchboard),
+        })
+    }
+
     fn format(&self, namespace: &NamespaceSettings, namespaces: &Rc<dyn Namespaces>) -> Format {
         Format {
             node: self.config.server.node.clone(),
@@ -141,4 +168,9 @@ impl Webhooks {
             max_rooms: self.config.hub.rooms_per_socket,
         }
     }
+}
+
+/// An upstream of this name that somebody has configured is theirs.
+fn is_built_in(config: &Config, to: &UpstreamRoute) -> bool {
+    &*to.upstream == BUILT_IN && config.upstreams.iter().all(|u| &*u.name != BUILT_IN)
 }

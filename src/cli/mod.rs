@@ -6,6 +6,7 @@
 //! Exit codes: 0; 1 failed while running; 2 usage; 78 configuration (contract 10).
 
 mod check;
+pub mod demo;
 mod init;
 mod keys;
 mod serve;
@@ -114,8 +115,8 @@ pub enum Plan {
     Answer(Answer),
     /// Run the gateway.
     Serve(Box<Config>),
-    /// Run the gateway with the built-in backend.
-    Demo,
+    /// Run the gateway with the built-in backend and its pages.
+    Demo(Box<Config>),
     /// Ask the gateway whose operators come to these addresses.
     Healthcheck(Vec<SocketAddr>),
 }
@@ -168,7 +169,7 @@ pub fn plan(
     };
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::plan(args, environment, system),
-        Command::Demo => Plan::Demo,
+        Command::Demo => demo::plan(environment, system),
         Command::Check(args) => Plan::Answer(check::check(args, environment, system)),
         Command::Init { path } => Plan::Answer(init::init(&path)),
         Command::Keys => Plan::Answer(keys::keys()),

@@ -94,7 +94,7 @@ pub enum Source {
         /// The signing secret.
         secret: Option<String>,
     },
-    /// A text that is part of the program, in which secrets may stand themselves.
+    /// A text that is part of the program, in which secrets may stand themselves, and routes may lead to the built-in backend.
     BuiltIn(&'static str),
 }
 
@@ -199,6 +199,9 @@ impl Config {
             upstream::upstream(table, &mut names, &mut known)
         });
         self.upstreams = upstreams.into_iter().flatten().collect();
+        if table.context().built_in {
+            known.push(upstream::Named::built_in());
+        }
         let mut shared = namespace::Shared {
             upstreams: &mut known,
             max_payload: self.transport.max_payload,

@@ -31,7 +31,7 @@ pub(super) struct RawConfig {
     /// What was already wrong while the layers were read.
     pub(super) problems: Vec<Problem>,
     /// Whether secrets may stand in the text itself.
-    pub(super) inline_secrets: bool,
+    pub(super) built_in: bool,
 }
 
 impl RawConfig {
@@ -53,7 +53,7 @@ impl RawConfig {
             environment,
             system,
             directory: &self.directory,
-            inline_secrets: self.inline_secrets,
+            built_in: self.built_in,
             problems: RefCell::new(self.problems.clone()),
         }
     }
@@ -69,7 +69,7 @@ pub(super) struct Context<'a> {
     /// What relative paths are relative to.
     pub(super) directory: &'a Path,
     /// Whether secrets may stand in the text itself.
-    pub(super) inline_secrets: bool,
+    pub(super) built_in: bool,
     /// What is wrong so far.
     pub(super) problems: RefCell<Vec<Problem>>,
 }

@@ -43,7 +43,7 @@ pub(super) fn resolve(context: &Context<'_>, value: &Value) -> Reading<String> {
     if let Some(path) = written.strip_prefix("file:") {
         return secret_file(context, path);
     }
-    if context.inline_secrets {
+    if context.built_in {
         return Ok(written.clone());
     }
     Err(FORMS.to_owned())

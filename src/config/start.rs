@@ -29,7 +29,7 @@ pub(super) fn read(source: &Source, environment: &Environment) -> RawConfig {
         file: None,
         directory: PathBuf::new(),
         problems: Vec::new(),
-        inline_secrets: false,
+        built_in: false,
     };
     let mut flags = Vec::new();
     match source {
@@ -42,7 +42,7 @@ pub(super) fn read(source: &Source, environment: &Environment) -> RawConfig {
             flags = overrides(url, secret.as_deref());
         }
         Source::BuiltIn(text) => {
-            raw.inline_secrets = true;
+            raw.built_in = true;
             raw.parse(text);
         }
     }

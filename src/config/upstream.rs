@@ -8,6 +8,7 @@ use super::problem::Place;
 use super::raw::{Context, Table};
 use super::value::{self, Reading, count, flag, positive, ratio, size, some_time, text};
 use super::{header, secret};
+use crate::session::settings::BUILT_IN;
 use crate::webhook::settings::{Breaker, Retention, Secret, Settings};
 
 /// Signatures of one request: enough for any rotation, and a header stays small.
@@ -24,6 +25,18 @@ pub(super) struct Named {
     pub(super) path: String,
     /// Whether a route leads to it.
     pub(super) is_used: bool,
+}
+
+impl Named {
+    /// The one that needs no table.
+    pub(super) fn built_in() -> Self {
+        Self {
+            name: BUILT_IN.into(),
+            place: Place::Nowhere,
+            path: String::new(),
+            is_used: true,
+        }
+    }
 }
 
 /// `[[upstream]]`: the settings, if they are complete.

@@ -11,7 +11,7 @@ use super::packet::Emit;
 use super::reader::{Fields, Object, Value, unknown};
 use crate::hub::action::{Action, Audience, Ending, State};
 use crate::hub::id::Room;
-use crate::session::backend::Step;
+use crate::session::backend::{Payload, Step};
 
 /// Actions in one reply or request at most.
 pub const MAX_ACTIONS: usize = 1_000;
@@ -93,8 +93,7 @@ impl Actions<'_> {
     /// `event`, `args`, `volatile` and the audience.
     pub(super) fn emit(&self, action: &Object<'_, '_>) -> Option<Emit> {
         let event = action.required("event").and_then(Value::event);
-        let args = action.required_or("args", "required; [] is an event without arguments");
-        let payload = args.and_then(|args| binary::payload(args, self.attachments));
+        let payload = self.args(action);
         let volatile = action.or("volatile", false, Value::boolean);
         let to = self.origin.audience(action, &Reach::EVERYWHERE);
         let emit = Emit {
@@ -104,10 +103,8 @@ impl Actions<'_> {
             volatile,
         };
         if self.max_emit > 0 && emit.size() > self.max_emit {
-            return args?.refuse(
-                Cause::TooLarge,
-                format!("make a packet of more than {} bytes", self.max_emit),
-            );
+            let detail = format!("make a packet of more than {} bytes", self.max_emit);
+            return action.refuse("args", Cause::TooLarge, detail);
         }
         Some(emit)
     }
@@ -165,8 +162,15 @@ impl Actions<'_> {
             return kind.fault("'ack' has a meaning only in the reply to a webhook");
         }
         action.only(&ACK);
-        let args = action.required("args")?;
-        binary::payload(args, self.attachments).map(Step::Ack)
+        self.args(action).map(Step::Ack)
+    }
+
+    /// `args`, which may be left out where there are none.
+    fn args(&self, action: &Object<'_, '_>) -> Option<Payload> {
+        match action.get("args") {
+            Some(args) => binary::payload(args, self.attachments),
+            None => Some(Payload::default()),
+        }
     }
 }
 

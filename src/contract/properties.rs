@@ -190,12 +190,15 @@ proptest! {
     }
 
     #[test]
-    fn every_cursor_of_the_documents_pattern_is_taken(cursor in "([A-Za-z0-9_-]{4}){0,99}([A-Za-z0-9_-]{2,3})?") {
+    fn every_cursor_of_the_documents_patterns_is_taken(
+        name in "\\.([A-Za-z0-9_-]{4}){0,99}([A-Za-z0-9_-]{2,3})?|[A-Za-z0-9_-]{20}",
+        id in "[A-Za-z0-9_-]{20}",
+    ) {
         let sites: &dyn Namespaces = &Sites::new();
-        let text = format!("limit=7&cursor={cursor}");
-        prop_assert!(query::namespaces(&text).is_ok());
-        prop_assert!(query::rooms(&text, sites).is_ok());
-        prop_assert!(query::sockets(&text, sites).is_ok());
+        let (name, id) = (format!("cursor={name}"), format!("cursor={id}"));
+        prop_assert!(query::namespaces(&name).is_ok());
+        prop_assert!(query::rooms(&name, sites).is_ok());
+        prop_assert!(query::sockets(&id, sites).is_ok());
     }
 
     #[test]

@@ -284,7 +284,7 @@ impl<'j> Object<'j, '_> {
         &self,
         name: &'static str,
         cause: Cause,
-        detail: &'static str,
+        detail: impl Into<Cow<'static, str>>,
     ) -> Option<T> {
         let path = Path::Key(&self.path, name);
         self.faults.add(&path, cause, detail);

@@ -88,7 +88,7 @@ impl World {
             rooms: rooms.collect(),
             record: Record::default(),
         };
-        for index in 0..shards * 2 + 1 {
+        for index in 0..=shards * 2 {
             world.add_client(index % shards);
         }
         world.operate(0, |hub, client, world| {
@@ -138,7 +138,7 @@ impl World {
                 if client.shard == shard {
                     let world = Rc::clone(self);
                     tasks.push(Task::awaited(async move {
-                        world.perform(index, Some(index)).await
+                        world.perform(index, Some(index)).await;
                     }));
                 }
             }

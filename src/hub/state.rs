@@ -176,11 +176,14 @@ impl State {
         let recipients = self.recipients.of(&self.roster, to, self.message);
         let wake = wake_for(recipients.len());
         let mut asked = Vec::with_capacity(recipients.len());
+        let volatile = request.volatile;
+        let keep = volatile.map_or(Keep::Always, Keep::UnlessBlockedBefore);
         for member in recipients {
-            // Also where it was not queued: such a connection is about to close, and then the socket is gone without an answer.
-            self.connections
-                .push(member.connection, frame, Keep::Always, wake);
-            asked.push(self.roster.key(member.socket));
+            let queued = self.connections.push(member.connection, frame, keep, wake);
+            // What is not volatile and was not queued is for a connection about to close: the socket is gone without an answer.
+            if queued || volatile.is_none() {
+                asked.push(self.roster.key(member.socket));
+            }
         }
         let sockets = asked.len();
         self.acks.ask(&mut self.roster, asked, request);

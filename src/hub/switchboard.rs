@@ -23,27 +23,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use crate::hub::acks::AckEvent;
 use crate::hub::action::{Action, Applied, Audience, Target};
 use crate::hub::id::{Namespace, NodeTag, Room, ShardId, SocketId};
 use crate::hub::reads::{Answer, Query};
 use crate::hub::settings::Settings;
-use crate::protocol::frame::Frame;
 
+mod asking;
 pub(crate) mod budget;
 pub(crate) mod directory;
 pub(crate) mod inbox;
 pub(crate) mod message;
 
-#[cfg(all(test, sockgate_loom))]
-mod loom;
-
+pub use asking::Asking;
 use budget::Budget;
 use directory::{Directory, ShardSet};
 use inbox::{Inbox, Unplaced};
-use message::{AckRequest, Message, Order, Tally, Work};
+use message::{Message, Order, Tally, Work};
 
 /// Why an action was not handed over. Nothing of it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -187,49 +184,6 @@ impl Switchboard {
         patience: Duration,
     ) -> Result<Applied, ApplyError> {
         self.counted(Work::Act(action), begun, patience).await
-    }
-
-    /// Emits a packet that asks for an acknowledgement. The frame must carry `id`, from [`next_ack_id`](Self::next_ack_id).
-    ///
-    /// Of the answers at most `answer_bytes` are kept. Dropping what is returned ends the waiting.
-    ///
-    /// # Why
-    /// The bound must be known before anything is sent, but only the shards know who is meant: they count first. Sockets that
-    /// join between the count and the emit may pass the bound by their number.
-    pub async fn emit_with_ack(
-        self: &Arc<Self>,
-        to: Audience,
-        id: u64,
-        frame: Frame,
-        answer_bytes: usize,
-        patience: Duration,
-    ) -> Result<Asking, ApplyError> {
-        let begun = Instant::now();
-        let wanted = match &to.to {
-            Target::Names(names) if names.rooms.is_empty() => names.sockets.len(),
-            _ => {
-                let count = Work::Count(to.clone());
-                self.counted(count, begun, patience).await?.sockets
-            }
-        };
-        let reserved = self.reserve_acks(wanted)?;
-        let (events, receiver) = mpsc::unbounded_channel();
-        let request = AckRequest {
-            id,
-            events,
-            budget: Arc::new(AtomicUsize::new(answer_bytes)),
-        };
-        // Made before the hand-over, so that dropping this future in the middle forgets everything too.
-        let asking = Asking {
-            switchboard: Arc::clone(self),
-            id,
-            events: receiver,
-        };
-        let work = Work::Request { to, frame, request };
-        self.counted(work, begun, patience.saturating_sub(begun.elapsed()))
-            .await?;
-        drop(reserved);
-        Ok(asking)
     }
 
     /// Puts a question to all shards, or to the only one that can know.
@@ -424,22 +378,6 @@ impl Switchboard {
         }
         held
     }
-
-    fn reserve_acks(&self, wanted: usize) -> Result<ReservedAcks, ApplyError> {
-        let fits = |pending: usize| {
-            pending
-                .checked_add(wanted)
-                .filter(|sum| *sum <= self.max_acks)
-        };
-        let reserved = self
-            .pending_acks
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
-        reserved.map_err(|_pending| ApplyError::TooManyAcks)?;
-        Ok(ReservedAcks {
-            pending: Arc::clone(&self.pending_acks),
-            wanted,
-        })
-    }
 }
 
 /// Places that were waited for; those not used up are given back.
@@ -453,49 +391,6 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         for shard in self.shards.iter() {
             self.switchboard.inboxes[shard].release(self.places);
-        }
-    }
-}
-
-/// Acknowledgements that are about to be awaited.
-struct ReservedAcks {
-    pending: Arc<AtomicUsize>,
-    wanted: usize,
-}
-
-impl Drop for ReservedAcks {
-    fn drop(&mut self) {
-        self.pending.fetch_sub(self.wanted, Ordering::Relaxed);
-    }
-}
-
-/// The acknowledgements of one emit, as they come in.
-#[derive(Debug)]
-pub struct Asking {
-    switchboard: Arc<Switchboard>,
-    id: u64,
-    events: mpsc::UnboundedReceiver<AckEvent>,
-}
-
-impl Asking {
-    /// The next event; `None` when every socket that was asked has answered or left.
-    ///
-    /// The sockets that were asked are all told before the first call waits.
-    pub async fn next(&mut self) -> Option<AckEvent> {
-        self.events.recv().await
-    }
-}
-
-impl Drop for Asking {
-    fn drop(&mut self) {
-        self.events.close();
-        if self.events.sender_strong_count() == 0 {
-            return;
-        }
-        for inbox in &self.switchboard.inboxes {
-            // Without a place: at most one for each emit that had one, and refusing it would leak what waits.
-            inbox.push(Message::Forget(self.id), 0);
-            inbox.ring();
         }
     }
 }
@@ -527,3 +422,8 @@ async fn applied(receipt: Option<oneshot::Receiver<Applied>>) -> Applied {
         Some(receipt) => receipt.await.unwrap_or_default(),
     }
 }
+
+#[cfg(all(test, sockgate_loom))]
+mod loom;
+#[cfg(all(test, not(sockgate_loom)))]
+mod tests;

@@ -70,12 +70,12 @@ pub(crate) fn hubs(shards: usize, limits: &Settings) -> Vec<Hub> {
 }
 
 /// A hub of one shard.
-pub(crate) fn hub_with(limits: Settings) -> Hub {
-    hubs(1, &limits).remove(0)
+pub(crate) fn hub_with(limits: &Settings) -> Hub {
+    hubs(1, limits).remove(0)
 }
 
 pub(crate) fn hub() -> Hub {
-    hub_with(Settings::default())
+    hub_with(&Settings::default())
 }
 
 impl Hub {
@@ -196,9 +196,9 @@ impl Hub {
                 if !takes {
                     return Poll::Pending;
                 }
-                slices
-                    .iter()
-                    .for_each(|slice| written.extend_from_slice(slice));
+                for slice in slices {
+                    written.extend_from_slice(slice);
+                }
                 Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
             })
         });
@@ -222,7 +222,7 @@ fn who_does_not_read_is_cut_and_hurts_nobody() {
         outbox: 64 * 1024,
         ..Settings::default()
     };
-    let hub = hub_with(limits.clone());
+    let hub = hub_with(&limits);
     let counters = hub.counters();
     let clients: Vec<_> = (0..100).map(|_| hub.client()).collect();
     let (readers, sleepers) = clients.split_at(90);
@@ -269,7 +269,7 @@ fn a_healthy_reader_is_never_called_slow() {
         outbox_frames: 3,
         ..Settings::default()
     };
-    let hub = hub_with(limits);
+    let hub = hub_with(&limits);
     let kernel = Kernel::new(true);
     let (connection, _) = hub.client_behind(&kernel);
     let now = Instant::now();
@@ -291,7 +291,7 @@ fn a_cut_by_an_own_packet_comes_with_the_next_turn_and_rings() {
         outbox_frames: 2,
         ..Settings::default()
     };
-    let hub = hub_with(limits);
+    let hub = hub_with(&limits);
     let (connection, _) = hub.client();
     for _ in 0..3 {
         hub.push(connection, &frame("ack"));
@@ -307,7 +307,7 @@ fn what_is_put_back_over_the_bound_cuts() {
         outbox_frames: 2,
         ..Settings::default()
     };
-    let hub = hub_with(limits);
+    let hub = hub_with(&limits);
     let counters = hub.counters();
     let (connection, _) = hub.client();
     hub.push(connection, &frame("one"));
@@ -335,7 +335,7 @@ fn a_volatile_packet_is_lost_only_where_the_transport_was_blocked_before() {
         outbox_frames: 2,
         ..Settings::default()
     };
-    let hub = hub_with(limits);
+    let hub = hub_with(&limits);
     let counters = hub.counters();
     let (connection, _) = hub.client();
     let start = Instant::now();
@@ -505,7 +505,7 @@ fn a_join_beyond_the_limit_of_the_socket_leaves_it_out_entirely() {
         rooms_per_socket: 2,
         ..Settings::default()
     };
-    let hub = hub_with(limits);
+    let hub = hub_with(&limits);
     let (_, socket) = hub.client();
     assert_eq!(hub.join(socket, &[room("a")]).sockets, 1);
     let limited = Applied {

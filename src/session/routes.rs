@@ -8,10 +8,11 @@ use hashbrown::HashSet;
 
 use crate::hub::action::UserRoom;
 use crate::hub::id::Namespace;
-use crate::session::backend::Backend;
+use crate::hub::reads::HandshakeRecord;
+use crate::session::backend::{Backend, ConnectInfo};
 use crate::session::settings::{
-    Auth, Forward, Life, NamespaceSettings, OnUnavailable, Relay, RouteSettings, TargetSettings,
-    Trigger, UpstreamRoute,
+    Allow, Auth, Forward, Life, NamespaceSettings, OnUnavailable, Relay, RouteSettings,
+    TargetSettings, Trigger, UpstreamRoute,
 };
 
 /// Names of unrouted events that are logged, per table; clients choose them, so there must be an end.
@@ -123,6 +124,19 @@ impl Routes {
 }
 
 impl Table {
+    /// What this namespace may know of the request that opened a connection.
+    pub fn forwarded(&self, info: &ConnectInfo) -> HandshakeRecord {
+        let only = |pairs: &[(Box<str>, Box<str>)], allowed: &Allow| {
+            let pairs = pairs.iter().filter(|(name, _)| allowed.contains(name));
+            pairs.cloned().collect()
+        };
+        HandshakeRecord {
+            ip: info.ip,
+            headers: only(&info.headers, &self.forward.headers),
+            query: only(&info.query, &self.forward.query),
+        }
+    }
+
     fn new(index: usize, settings: &NamespaceSettings, make: &mut MakeBackend<'_>) -> Self {
         let mut table = Self {
             index,

@@ -169,6 +169,9 @@ pub enum TargetSettings {
     Drop,
 }
 
+/// The name of the upstream that is inside the program. Only a configuration that is part of the program has it.
+pub const BUILT_IN: &str = "builtin";
+
 /// A route to a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamRoute {

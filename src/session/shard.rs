@@ -17,7 +17,7 @@ use crate::hub::effect::Effect;
 use crate::hub::id::{NodeTag, SessionId, ShardId, SocketId};
 use crate::hub::key::{ConnectionKey, SocketKey};
 use crate::hub::outbox::Outbox;
-use crate::hub::reads::{Answer, HandshakeRecord, SessionRecord, SocketsQuery};
+use crate::hub::reads::{Answer, SessionRecord, SocketsQuery};
 use crate::hub::reason::{Initiator, Reason};
 use crate::hub::wheel::{Item, Wheel};
 use crate::protocol::frame::Frame;
@@ -525,14 +525,14 @@ impl Shard {
             let (mut record, connection) = self
                 .hub
                 .socket(key, |view| (view.record(), view.connection))?;
-            record.session = self.session(connection).map(|session| SessionRecord {
-                transport: session.transport().as_str(),
-                last_seen: self.wall_time(session.last_seen()),
-                handshake: query.handshake.then(|| HandshakeRecord {
-                    ip: session.info.ip,
-                    headers: session.info.headers.clone(),
-                    query: session.info.query.clone(),
-                }),
+            record.session = self.session(connection).map(|session| {
+                let table = self.routes.table(&record.namespace);
+                let table = table.filter(|_| query.handshake);
+                SessionRecord {
+                    transport: session.transport().as_str(),
+                    last_seen: self.wall_time(session.last_seen()),
+                    handshake: table.map(|table| table.forwarded(&session.info)),
+                }
             });
             Some(record)
         });

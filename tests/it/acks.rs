@@ -311,8 +311,12 @@ async fn nobody_answers_for_another() {
 async fn a_binary_answer_arrives_as_attachments_of_the_whole_body() {
     let gateway = Gateway::start(ECHO).await;
     for kind in EVERY_KIND {
-        let mut client = joined(kind, &gateway).await;
-        let mut call = asking(&gateway, &confirm(&json!({"timeout_ms": 10_000}))).await;
+        let mut client = Client::open(kind, &gateway).await;
+        let socket = client.connect("/", "").await;
+        let mut body = confirm(&json!({"timeout_ms": 10_000}));
+        // Those of earlier rounds are still there.
+        body["to"] = json!({"sockets": [socket]});
+        let mut call = asking(&gateway, &body).await;
         let id = asked(&mut client).await;
         let text = format!(r#"461-{id}[{{"file":{{"_placeholder":true,"num":0}}}}]"#);
         client.send_binary(&text, &[&[1, 2, 3, 4]]).await;

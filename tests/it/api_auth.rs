@@ -6,10 +6,10 @@ use crate::support::client::Client;
 use crate::support::gateway::{ECHO, Gateway, Setup};
 use crate::support::http::Answer;
 
-const ADMIN: &str = "sgk_admin_0123456789abcdef0123456789abcdef";
-const EMIT: &str = "sgk_emit_0123456789abcdef0123456789abcdef0";
-const READ: &str = "sgk_read_0123456789abcdef0123456789abcdef0";
-const SHOP: &str = "sgk_shop_0123456789abcdef0123456789abcdef0";
+const ADMIN: &str = "sgk_admin_0123456789abcdef0123456789abcdef0123456789";
+const EMIT: &str = "sgk_emit_0123456789abcdef0123456789abcdef00123456789";
+const READ: &str = "sgk_read_0123456789abcdef0123456789abcdef00123456789";
+const SHOP: &str = "sgk_shop_0123456789abcdef0123456789abcdef00123456789";
 
 const KEYS: &str = r#"
 [[api.key]]

@@ -10,8 +10,11 @@ use crate::support::client::{Client, EVERY_KIND};
 use crate::support::gateway::Gateway;
 use crate::support::wait::eventually;
 
-/// How a backend can be bad; each makes its replies afresh.
-const MOODS: [(&str, fn() -> Reply); 12] = [
+/// What it does, and a reply made afresh.
+type Mood = (&'static str, fn() -> Reply);
+
+/// How a backend can be bad.
+const MOODS: [Mood; 12] = [
     ("hangs", || Reply::Hang),
     ("sends half a body", || Reply::HalfBody),
     ("resets", || Reply::Reset),

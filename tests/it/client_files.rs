@@ -36,7 +36,7 @@ async fn all_eight_files_are_there_and_no_others() {
         let Some(answer) = serves(&gateway, name).await else {
             continue;
         };
-        let kind = if name.ends_with(".map") {
+        let kind = if name.strip_suffix(".map").is_some() {
             "json"
         } else {
             "javascript"

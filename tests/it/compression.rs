@@ -1,4 +1,4 @@
-//! Compressed polling answers (protocol 1.13), and no compression on WebSockets.
+//! Compressed polling answers (protocol 1.13), and none by WebSocket.
 
 use std::io::Read;
 

@@ -59,7 +59,7 @@ async fn names_are_read_in_every_form_that_clients_write() {
         ("40/custom,", "/custom"),
         (r#"40/custom,{"token":"a,b"}"#, "/custom"),
     ] {
-        let (mut client, _) = (Client::open(Kind::WebSocket, &gateway).await, ());
+        let mut client = Client::open(Kind::WebSocket, &gateway).await;
         client.send(connect).await;
         client.expect_connected(namespace).await;
     }

@@ -236,7 +236,7 @@ async fn a_bad_packet_ends_the_session_after_the_good_ones_before_it() {
         match polling.receive().await {
             Packet::Text(text) => assert_eq!(text, echo("1"), "{bad:?}"),
             Packet::End => {}
-            other => panic!("{bad:?}: {other:?}"),
+            binary @ Packet::Binary(_) => panic!("{bad:?}: {binary:?}"),
         }
         polling.expect_gone().await;
     }
@@ -290,7 +290,7 @@ async fn thousands_of_packets_in_one_body_all_arrive_in_order() {
 async fn more_packets_than_the_limit_in_one_body_end_the_session() {
     let gateway = Gateway::start(&format!("limits.packets_per_payload = 10\n{ECHO}")).await;
     let polling = joined(&gateway).await;
-    let ten = vec!["3"; 10].join(SEPARATOR);
+    let ten = ["3"; 10].join(SEPARATOR);
     polling.send(&ten).await;
     let eleven = [ten.as_str(), "3"].join(SEPARATOR);
     polling.post(eleven).await.is(400, "");

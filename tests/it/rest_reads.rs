@@ -282,7 +282,7 @@ async fn wrong_parameters_are_told() {
         "limit=1001",
         "limit=x",
         "limit=-1",
-        "cursor=nonsense",
+        "cursor=no%20cursor",
         "unknown=1",
         "rooom=r",
     ] {

@@ -68,7 +68,7 @@ async fn a_webhook_has_the_headers_of_the_contract() {
         part.chars()
             .all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
     };
-    assert!(trace.iter().all(|part| hex(&part)), "{trace:?}");
+    assert!(trace.iter().all(hex), "{trace:?}");
 }
 
 const NEW: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";

@@ -205,10 +205,10 @@ async fn each_fault_of_a_frame_closes_with_its_code() {
         ("RSV1", short(FIN | 0x40 | opcode::TEXT, b"3"), 1002),
         ("RSV2", short(FIN | 0x20 | opcode::TEXT, b"3"), 1002),
         ("RSV3", short(FIN | 0x10 | opcode::TEXT, b"3"), 1002),
-        ("opcode 3", short(FIN | 3, b"3"), 1002),
-        ("opcode 7", short(FIN | 7, b"3"), 1002),
-        ("opcode 11", short(FIN | 11, b"3"), 1002),
-        ("opcode 15", short(FIN | 15, b"3"), 1002),
+        ("opcode 3", short(FIN | 0x3, b"3"), 1002),
+        ("opcode 7", short(FIN | 0x7, b"3"), 1002),
+        ("opcode 11", short(FIN | 0xb, b"3"), 1002),
+        ("opcode 15", short(FIN | 0xf, b"3"), 1002),
         ("a ping in fragments", short(opcode::PING, b"3"), 1002),
         (
             "a ping of 126 bytes",
@@ -395,7 +395,7 @@ async fn a_fault_in_each_stage_of_an_upgrade_harms_only_that_websocket() {
     let mut gateway = Gateway::start(ECHO).await;
     let mut faults = vec![
         frame(FIN | 0x20 | opcode::TEXT, Length::Shortest, b"2probe"),
-        frame(FIN | 3, Length::Shortest, b"2probe"),
+        frame(FIN | 0x3, Length::Shortest, b"2probe"),
         [&[FIN | opcode::TEXT, 6][..], b"2probe"].concat(),
         frame(
             FIN | opcode::CLOSE,

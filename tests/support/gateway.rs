@@ -288,11 +288,6 @@ impl Gateway {
             .collect()
     }
 
-    /// One number of [`Gateway::metrics`]; 0 where it does not exist yet.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
-        self.metrics().await.get(name).copied().unwrap_or(0.0)
-    }
-
     /// Awaits that a number of the metrics is this.
     pub(crate) async fn metric_is(&self, name: &str, value: f64) {
         eventually(format_args!("{name} = {value}"), async || {

@@ -52,7 +52,8 @@ impl Gateway {
 }
 
 impl Answer {
-    /// Fails the test unless this is a problem document of contract 9 with this status and code; the pointers of its `errors`.
+    /// Fails the test unless this is a problem document of contract 9 with this status and code; the places of its
+    /// `errors`: pointers into the body, or `?name` of a query parameter.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) -> Vec<String> {
         assert_eq!(self.status, status, "{self:?}");
@@ -73,7 +74,11 @@ impl Answer {
             let detail = error["detail"].as_str();
             assert!(detail.is_some_and(|d| !d.is_empty()), "{body}");
         }
-        let pointer = |error: &Value| error["pointer"].as_str().expect("a pointer").to_owned();
-        errors.iter().map(pointer).collect()
+        let place = |error: &Value| match (&error["pointer"], &error["parameter"]) {
+            (Value::String(pointer), Value::Null) => pointer.clone(),
+            (Value::Null, Value::String(parameter)) => format!("?{parameter}"),
+            _ => panic!("neither a pointer nor a parameter: {body}"),
+        };
+        errors.iter().map(place).collect()
     }
 }

@@ -55,7 +55,7 @@ fn load_with(
         file: None,
         directory: ".".into(),
         problems,
-        inline_secrets: false,
+        built_in: false,
     };
     let (config, problems) = Config::resolve(&raw, environment, system);
     if problems.is_empty() {

@@ -218,7 +218,7 @@ fn the_list_of_limits_is_complete() {
         file: None,
         directory: ".".into(),
         problems: Vec::new(),
-        inline_secrets: false,
+        built_in: false,
     };
     let (environment, system) = (Environment::default(), machine());
     let context = raw.context(&environment, &system);

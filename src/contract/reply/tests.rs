@@ -684,10 +684,6 @@ fn names_keep_to_their_limits() {
             "/event: must be a string",
         ),
         (
-            r#"{"type":"emit","event":"e"}"#.to_owned(),
-            "/args: required; [] is an event without arguments",
-        ),
-        (
             r#"{"type":"emit","event":"e","args":{}}"#.to_owned(),
             "/args: must be a list",
         ),
@@ -847,6 +843,14 @@ fn arguments_pass_verbatim() {
         r#"{{"type":"emit","event":"e","args":[ {odd} ]}}"#
     ));
     assert_eq!(sent(&emit), format!(r#"42/chat,["e",{odd}]"#));
+}
+
+#[test]
+fn arguments_may_be_left_out() {
+    let emit = action(r#"{"type":"emit","event":"e"}"#);
+    assert_eq!(sent(&emit), r#"42/chat,["e"]"#);
+    let reply = answered(r#"{"actions":[{"type":"ack"}]}"#);
+    assert!(matches!(&reply.steps[..], [Step::Ack(ack)] if ack.args.is_empty()));
 }
 
 #[test]

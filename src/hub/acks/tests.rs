@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 
@@ -14,13 +14,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Emits with an acknowledgement while the hub turns.
 fn emit_with_ack(hub: &Hub, to: Audience, bytes: usize) -> Result<(u64, Asking), ApplyError> {
+    ask(hub, to, false, bytes)
+}
+
+fn ask(hub: &Hub, to: Audience, volatile: bool, bytes: usize) -> Result<(u64, Asking), ApplyError> {
     let id = hub.switchboard().next_ack_id();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
     let asking = runtime.expect("a runtime").block_on(async {
         let board = hub.switchboard();
-        let mut asking = Box::pin(board.emit_with_ack(to, id, frame("ask"), bytes, PATIENCE));
+        let mut asking =
+            Box::pin(board.emit_with_ack(to, id, frame("ask"), volatile, bytes, PATIENCE));
         loop {
             if let Some(asking) = asking.as_mut().now_or_never() {
                 break asking;
@@ -117,7 +122,7 @@ fn too_many_acknowledgements_are_refused_before_anything_is_sent() {
         acks: 3,
         ..Settings::default()
     };
-    let hub = hub_with(limits);
+    let hub = hub_with(&limits);
     let clients = clients(&hub, 2);
     let (_, asking) = emit_with_ack(&hub, to_all(), 100).expect("two of three");
     assert_eq!(hub.received(clients[0].0), ["ask"]);
@@ -162,4 +167,25 @@ fn answers_beyond_the_budget_are_told_without_their_content() {
             AckEvent::Asked(_) | AckEvent::Gone(_) => None,
         });
     assert_eq!(kept.collect::<Vec<_>>(), [true, false, true]);
+}
+
+#[test]
+fn whom_a_volatile_packet_does_not_reach_is_not_asked() {
+    let hub = hub();
+    let clients = clients(&hub, 2);
+    let (blocked, _) = clients[0];
+    let before = Instant::now();
+    assert!(
+        hub.outbox(blocked, |outbox| outbox.block(before)).is_some(),
+        "a polling session without a request"
+    );
+    let (id, mut asking) = ask(&hub, to_all(), true, 100).expect("few acknowledgements");
+    let reached = hub.id(clients[1].1);
+    assert_eq!(events(&mut asking), [AckEvent::Asked(vec![reached])]);
+    assert_eq!(hub.received(blocked), [""; 0]);
+    assert_eq!(hub.received(clients[1].0), ["ask"]);
+    hub.acknowledge(clients[1].1, id, "", Vec::new());
+    assert_eq!(events(&mut asking).len(), 1);
+    assert!(is_over(&mut asking));
+    assert_eq!(hub.switchboard().pending_acks(), 0);
 }

@@ -29,17 +29,16 @@ fn outbox(packets: &[&str]) -> Outbox {
     outbox
 }
 
+/// What a kernel has taken.
+type Taken = Rc<RefCell<Vec<u8>>>;
+
 /// A kernel that takes so many bytes per call, as long as there are entries, and then no more.
-fn kernel(
-    takes: &[usize],
-) -> (
-    Rc<RefCell<Vec<u8>>>,
-    impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
-) {
-    let taken = Rc::new(RefCell::new(Vec::new()));
-    let (sink, mut takes) = (Rc::clone(&taken), takes.to_vec().into_iter());
+fn kernel(takes: &[usize]) -> (Taken, impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>) {
+    let bytes = Rc::new(RefCell::new(Vec::new()));
+    let (sink, mut takes) = (Rc::clone(&bytes), takes.to_vec());
+    takes.reverse();
     let write = move |slices: &[IoSlice<'_>]| {
-        let Some(take) = takes.next() else {
+        let Some(take) = takes.pop() else {
             return Poll::Pending;
         };
         let all: Vec<u8> = slices
@@ -50,7 +49,7 @@ fn kernel(
         sink.borrow_mut().extend_from_slice(&all[..take]);
         Poll::Ready(Ok(take))
     };
-    (taken, write)
+    (bytes, write)
 }
 
 /// A transport whose kernel takes so many bytes in all.

@@ -88,9 +88,9 @@ impl Model {
     }
 }
 
-fn apply(roster: &mut Roster, model: &mut Model, step: Step) -> Vec<Name> {
+fn apply(roster: &mut Roster, model: &mut Model, step: &Step) -> Vec<Name> {
     let mut ended = Vec::new();
-    match step {
+    match *step {
         Step::Add(space) => {
             let key = add(roster, space, 7);
             model.sockets.insert(key, (space, BTreeSet::new()));
@@ -136,7 +136,7 @@ proptest! {
     fn a_roster_is_a_map_of_sets(steps in prop::collection::vec(step(), 1..120)) {
         let counters = Arc::new(ShardCounters::default());
         let (mut roster, mut model) = (Roster::new(Arc::clone(&counters)), Model::default());
-        for step in steps {
+        for step in &steps {
             let ended = apply(&mut roster, &mut model, step);
             for (name, room) in &ended {
                 prop_assert!(roster.group(name, room.as_ref()).is_none(), "it ended");
@@ -163,7 +163,7 @@ proptest! {
         except in numbers(),
     ) {
         let (mut roster, mut model) = (Roster::new(Arc::default()), Model::default());
-        for step in steps {
+        for step in &steps {
             apply(&mut roster, &mut model, step);
         }
         let audience = Audience {

@@ -56,6 +56,8 @@ pub(crate) struct AckRequest {
     pub(crate) events: mpsc::UnboundedSender<AckEvent>,
     /// Bytes of answers that may still be kept.
     pub(crate) budget: Arc<AtomicUsize>,
+    /// Whether a socket whose transport could take nothing at this moment is not asked.
+    pub(crate) volatile: Option<Instant>,
 }
 
 impl Work {
