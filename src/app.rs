@@ -2,6 +2,9 @@
 //!
 //! [`run`] builds everything from a [`Config`], tells where it listens, serves until it is told to stop, and drains.
 
+mod announce;
+mod ending;
+mod metrics;
 mod rest;
 pub mod webhooks;
 
@@ -9,15 +12,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
+use crate::app::ending::{Ending, Signals};
+use crate::app::metrics::Counts;
 use crate::app::webhooks::Webhooks;
 use crate::builtin::Builtin;
 use crate::config::Config;
@@ -28,18 +31,23 @@ use crate::protocol::websocket;
 use crate::server::accept::{self, Acceptor};
 use crate::server::client_files::ClientFiles;
 use crate::server::connection::Head;
+use crate::server::deadline::Deadlines;
 use crate::server::fallback::Origin;
 use crate::server::plain;
 use crate::server::probes::Probes;
-use crate::server::shards::{self, Doors, Order, Running};
+use crate::server::shards::{self, Doors, Duties, Order};
 use crate::server::site::{Elsewhere, Page, Plan};
-use crate::session::admission::Admission;
+use crate::server::stop::Stop;
+use crate::session::admission::{Admission, Bounds};
 use crate::session::settings::{Allow, NamespaceSettings};
 use crate::session::shard::{Parts, Shard};
 use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::memory::Watch;
 use crate::telemetry::traffic::Traffic;
 use crate::transport::{Context, Mail, origin, pump};
+use crate::webhook::breaker::Phase;
 use crate::webhook::client::ClientError;
+use crate::webhook::upstream::Upstream;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,12 +80,6 @@ pub struct Addresses {
     pub admin: Vec<SocketAddr>,
 }
 
-/// How long the end of a drain waits for notices.
-const NOTICES: Duration = Duration::from_secs(5);
-
-/// How often the end of a drain looks whether everything is done.
-const LOOK: Duration = Duration::from_millis(20);
-
 /// Serves until SIGTERM or SIGINT. `ready` is called once, when everything listens.
 pub fn run(config: &Arc<Config>, ready: impl FnOnce(&Addresses)) -> Result<(), StartError> {
     run_with(config, |_| Vec::new(), ready)
@@ -95,9 +97,11 @@ pub fn run_with(
     runtime.block_on(async {
         let listeners = Listeners::bind(config)?;
         let pages = pages(&listeners.addresses()?);
-        let gateway = Gateway::start(config, listeners, &plan(config, pages))?;
+        let signals = Signals::new()?;
+        let gateway = Gateway::start(config, listeners, plan(config, pages))?;
         ready(&gateway.addresses);
-        gateway.serve(config).await
+        gateway.ending.come(signals).await;
+        Ok(())
     })
 }
 
@@ -154,22 +158,17 @@ struct Shared {
     refused: Arc<origin::Refused>,
     webhooks: Webhooks,
     builtin: Option<Arc<Builtin>>,
+    memory: Arc<Watch>,
     mail: Vec<mpsc::UnboundedSender<Mail>>,
 }
 
 struct Gateway {
     addresses: Addresses,
-    shards: Vec<Running>,
-    orders: watch::Sender<Order>,
-    /// Not ready any more.
-    draining: Arc<AtomicBool>,
-    closed: Arc<AtomicBool>,
-    stop: CancellationToken,
-    webhooks: Webhooks,
+    ending: Ending,
 }
 
 impl Gateway {
-    fn start(config: &Arc<Config>, listeners: Listeners, plan: &Plan) -> Result<Self, StartError> {
+    fn start(config: &Arc<Config>, listeners: Listeners, plan: Plan) -> Result<Self, StartError> {
         let addresses = listeners.addresses()?;
         let count = config.server.shards;
         let (mail, mail_in): (Vec<_>, Vec<_>) =
@@ -181,120 +180,117 @@ impl Gateway {
         let webhooks = Webhooks::new(config, &mut registry)?;
         webhooks.deliver_notices()?;
         let shared = Shared::new(config, webhooks, mail);
-        let mut traffic = Vec::new();
-        let mut running = Vec::new();
+        announce::announce(config, &shared.memory);
+        let counts = Counts::new(count, config.namespaces.len());
+        let stop = Stop::new();
+        let duties = Duties {
+            head: head(config),
+            proxy_protocol: config.server.proxy_protocol,
+            plan: plan.clone(),
+            stop: stop.clone(),
+            lag: counts.lag.clone(),
+        };
+        let mut shards = Vec::new();
         for (index, (mail, connections)) in mail_in.into_iter().zip(connections_in).enumerate() {
-            let own = Arc::new(Traffic::default());
-            traffic.push(Arc::clone(&own));
             let doors = Doors {
                 connections,
                 mail,
                 orders: watching.clone(),
             };
-            let shared = shared.clone();
-            let build = move || shared.context(index, own);
-            running.push(shards::start(
-                index,
-                doors,
-                head(config),
-                plan.clone(),
-                build,
-            )?);
+            let (hub, traffic) = (counts.hubs[index].clone(), counts.traffic[index].clone());
+            let own = shared.clone();
+            let build = move || own.context(index, hub, traffic);
+            shards.push(shards::start(index, doors, duties.clone(), build)?);
         }
         let draining = Arc::new(AtomicBool::new(false));
-        let stop = CancellationToken::new();
-        let control = Arc::new(Traffic::default());
-        let acceptor = Arc::new(Acceptor::new(
+        let acceptor = Acceptor::new(
             Arc::clone(&shared.admission),
             connections,
-            control,
-            config.server.accept_rate,
-        ));
-        for listener in listeners.clients {
-            crate::tasks::spawn("accept", accept::run(listener, Arc::clone(&acceptor)));
-        }
-        let probes = Probes {
-            started: shared.started,
-            shards: Arc::new(traffic),
-            draining: Arc::clone(&draining),
-        };
-        for listener in listeners.admin {
-            crate::tasks::spawn(
-                "admin",
-                plain::serve(listener, head(config), probes.clone(), stop.clone()),
-            );
-        }
-        let api = rest::api(&shared, &draining, &mut registry);
-        for listener in listeners.api {
-            crate::tasks::spawn(
-                "api",
-                plain::serve(listener, head(config), api.clone(), stop.clone()),
-            );
-        }
+            Arc::clone(&counts.control),
+            &config.server,
+        );
+        counts.register(&shared, &draining, &mut registry);
+        serve(
+            listeners,
+            &Arc::new(acceptor),
+            &shared,
+            &counts,
+            &draining,
+            registry,
+            &stop,
+        );
         Ok(Self {
             addresses,
-            shards: running,
-            orders,
-            draining,
-            closed: shared.closed,
-            webhooks: shared.webhooks,
-            stop,
+            ending: Ending {
+                shards,
+                traffic: counts.traffic,
+                orders,
+                plan,
+                admission: shared.admission,
+                draining,
+                closed: shared.closed,
+                stop,
+                webhooks: shared.webhooks,
+                settings: config.server.drain.clone(),
+            },
         })
     }
+}
 
-    /// Until a signal, and then to the end of the drain.
-    async fn serve(self, config: &Config) -> Result<(), StartError> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let drain = &config.server.drain;
-        let (delay, spread) = tokio::select! {
-            _ = terminate.recv() => (drain.delay, drain.spread),
-            _ = interrupt.recv() => (Duration::ZERO, drain.spread.min(Duration::from_secs(1))),
-        };
-        self.draining.store(true, Ordering::Release);
-        tracing::info!("draining");
-        let ended = tokio::select! {
-            ended = tokio::time::timeout(drain.hard_stop, self.drain(delay, spread)) => ended.is_ok(),
-            _ = terminate.recv() => false,
-            _ = interrupt.recv() => false,
-        };
-        if !ended {
-            tracing::warn!("stopped before everything was drained");
-        }
-        self.orders.send_replace(Order::Stop);
-        self.stop.cancel();
-        for shard in self.shards {
-            shard.join();
-        }
-        tracing::info!("stopped");
-        Ok(())
+/// Starts what runs on the control thread.
+fn serve(
+    listeners: Listeners,
+    acceptor: &Arc<Acceptor>,
+    shared: &Shared,
+    counts: &Counts,
+    draining: &Arc<AtomicBool>,
+    mut registry: Registry,
+    stop: &Stop,
+) {
+    let head = head(&shared.config);
+    let memory = Arc::clone(&shared.memory);
+    crate::tasks::spawn("memory", async move { memory.run().await });
+    for listener in listeners.clients {
+        crate::tasks::spawn(
+            "accept",
+            accept::run(listener, Arc::clone(acceptor), stop.clone()),
+        );
     }
+    let api = rest::api(shared, draining, &mut registry);
+    for listener in listeners.api {
+        crate::tasks::spawn(
+            "api",
+            plain::serve(listener, head, api.clone(), stop.clone()),
+        );
+    }
+    let upstreams = shared.webhooks.clone();
+    let probes = Probes {
+        started: shared.started,
+        shards: Arc::clone(&counts.traffic),
+        draining: Arc::clone(draining),
+        memory: Arc::clone(&shared.memory),
+        upstreams: Arc::new(move || upstreams.upstreams().iter().map(|u| told(u)).collect()),
+        registry: Arc::new(registry),
+    };
+    for listener in listeners.admin {
+        crate::tasks::spawn(
+            "admin",
+            plain::serve(listener, head, probes.clone(), stop.clone()),
+        );
+    }
+}
 
-    async fn drain(&self, delay: Duration, spread: Duration) {
-        if !self.is_idle() {
-            tokio::time::sleep(delay).await;
-        }
-        self.closed.store(true, Ordering::Release);
-        self.orders.send_replace(Order::Drain(spread));
-        while !self.is_idle() {
-            tokio::time::sleep(LOOK).await;
-        }
-        let deadline = tokio::time::Instant::now() + NOTICES;
-        for upstream in self.webhooks.upstreams() {
-            let left = upstream.notices().drain(deadline).await;
-            if left > 0 {
-                tracing::warn!(
-                    upstream = upstream.name(),
-                    left,
-                    "notices are lost with the process"
-                );
-            }
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.shards.iter().all(|s| s.idle.load(Ordering::Acquire))
-    }
+/// An upstream in `/readyz?verbose`.
+fn told(upstream: &Upstream) -> serde_json::Value {
+    let status = upstream.status();
+    serde_json::json!({
+        "name": upstream.name(),
+        "ok": status.phase == Phase::Closed,
+        "in_flight": status.in_flight,
+        "waiting": status.waiting,
+        "notices": upstream.notices().pending(),
+        "last_error": status.last_error.map(|(fault, _)| fault.to_string()),
+    })
 }
 
 fn head(config: &Config) -> Head {
@@ -302,7 +298,11 @@ fn head(config: &Config) -> Head {
     Head {
         headers: server.headers,
         bytes: server.header_bytes,
-        timeout: server.header_timeout,
+        deadlines: Deadlines {
+            head: server.header_timeout,
+            idle: server.keep_alive,
+            stall: config.hub.write_stall,
+        },
     }
 }
 
@@ -327,6 +327,17 @@ fn plan(config: &Config, pages: Vec<Page>) -> Plan {
     }
 }
 
+fn admission(config: &Config) -> Bounds {
+    let server = &config.server;
+    Bounds {
+        held: config.session.held,
+        connections: server.max_connections,
+        per_address: server.connections_per_address,
+        opening: server.opening.of(server.max_connections),
+        shards: server.shards,
+    }
+}
+
 impl Shared {
     fn new(
         config: &Arc<Config>,
@@ -334,8 +345,6 @@ impl Shared {
         mail: Vec<mpsc::UnboundedSender<Mail>>,
     ) -> Self {
         let node = NodeTag::random();
-        let connections = config.server.max_connections;
-        let per_address = config.server.connections_per_address;
         let switchboard = Switchboard::new(node, config.server.shards, &config.hub);
         let builtin = webhooks
             .want_built_in()
@@ -346,32 +355,31 @@ impl Shared {
             started: Instant::now(),
             switchboard,
             builtin,
-            admission: Arc::new(Admission::new(
-                config.session.held,
-                connections,
-                per_address,
-                config.server.shards,
-            )),
+            admission: Arc::new(Admission::new(&admission(config))),
             closed: Arc::new(AtomicBool::new(false)),
             refused: Arc::default(),
             webhooks,
+            memory: Arc::default(),
             mail,
         }
     }
 
     /// Builds a shard, on its own thread.
-    fn context(&self, index: usize, traffic: Arc<Traffic>) -> Result<Rc<Context>, StartError> {
+    fn context(
+        &self,
+        index: usize,
+        counters: Arc<ShardCounters>,
+        traffic: Arc<Traffic>,
+    ) -> Result<Rc<Context>, StartError> {
         let config = &self.config;
         let id =
             ShardId::new(index).expect("the number of shards is checked with the configuration");
-        let counters = Arc::new(ShardCounters::default());
         let hub = Hub::new(
             id,
             Arc::clone(&self.switchboard),
             config.hub.clone(),
             Arc::clone(&counters),
         );
-        let opening = config.server.opening.of(self.admission.max_connections());
         let parts = Parts {
             hub,
             id,
@@ -385,7 +393,6 @@ impl Shared {
             admission: Arc::clone(&self.admission),
             counters,
             traffic,
-            opening: opening.div_ceil(config.server.shards),
             half_outbox: config.hub.outbox / 2,
             began: self.started,
         };
@@ -400,6 +407,7 @@ impl Shared {
             wanted_query: wanted(&config.namespaces, |n| &n.forward.query, |_| &[]),
             mail: self.mail.clone(),
             draining: Arc::clone(&self.closed),
+            memory: Arc::clone(&self.memory),
             refused: Arc::clone(&self.refused),
             read_buffer: pump::ReadBuffer::default(),
             frames: websocket::Limits {

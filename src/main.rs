@@ -3,13 +3,16 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use sockgate::app::{self, Addresses};
 use sockgate::cli::{self, Answer, Plan};
 use sockgate::config::{Config, Environment, System};
+use sockgate::server::healthcheck;
 use sockgate::telemetry::subscriber;
+use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let plan = cli::plan(
@@ -21,7 +24,7 @@ fn main() -> ExitCode {
         Plan::Answer(answer) => answer,
         Plan::Serve(config) => serve(*config),
         Plan::Demo(config) => demo(*config),
-        Plan::Healthcheck(_) => Answer::failed(cli::FAILED, "this command is not there yet"),
+        Plan::Healthcheck(addresses) => healthcheck(&addresses),
     };
     print(&answer.output);
     std::io::stderr().write_all(answer.error.as_bytes()).ok();
@@ -49,6 +52,16 @@ fn demo(config: Config) -> Answer {
     match app::run_with(&config, cli::demo::pages, greet) {
         Ok(()) => Answer::default(),
         Err(error) => cli::demo::failure(&error, &chain(&error)),
+    }
+}
+
+fn healthcheck(addresses: &[SocketAddr]) -> Answer {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map(|runtime| runtime.block_on(healthcheck::ask(addresses)));
+    match outcome {
+        Ok(Ok(())) => Answer::default(),
+        Ok(Err(error)) => Answer::failed(cli::FAILED, chain(&error)),
+        Err(error) => Answer::failed(cli::FAILED, chain(&error)),
     }
 }
 

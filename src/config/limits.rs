@@ -1,5 +1,7 @@
 //! The table `limits`. What happens at each limit is told where its setting is declared.
 
+use std::time::Duration;
+
 use ::config::Value;
 
 use super::Config;
@@ -39,6 +41,47 @@ pub const LIMIT_KEYS: [&str; 29] = [
     "stall_timeout",
     "api_body",
 ];
+
+impl Config {
+    /// Every key of [`LIMIT_KEYS`] with its effective value, for the log.
+    pub fn limits_in_force(&self) -> Vec<(&'static str, String)> {
+        let (server, transport) = (&self.server, &self.transport);
+        let (session, hub) = (&self.session, &self.hub);
+        let time = |time: Duration| humantime::format_duration(time).to_string();
+        let values = [
+            server.connections_per_address.to_string(),
+            server.accept_rate.to_string(),
+            server.opening.of(server.max_connections).to_string(),
+            session.held.to_string(),
+            server.headers.to_string(),
+            server.header_bytes.to_string(),
+            time(server.header_timeout),
+            time(transport.body_timeout),
+            time(server.keep_alive),
+            transport.fragments.to_string(),
+            format!("{}/s", transport.control_frames),
+            transport.packets_per_payload.to_string(),
+            session.attachments.to_string(),
+            time(session.attachment_timeout),
+            session.json_depth.to_string(),
+            session.namespaces_per_connection.to_string(),
+            hub.rooms_per_socket.to_string(),
+            hub.rooms.to_string(),
+            hub.acks.to_string(),
+            session.events_per_socket.to_string(),
+            hub.emit.to_string(),
+            hub.outbox.to_string(),
+            hub.outbox_frames.to_string(),
+            hub.outbox_total.to_string(),
+            time(hub.write_stall),
+            session.lane_events.to_string(),
+            session.lane_bytes.to_string(),
+            time(session.stall_timeout),
+            self.api.body.to_string(),
+        ];
+        LIMIT_KEYS.into_iter().zip(values).collect()
+    }
+}
 
 /// The HTTP parser's table of headers lies on the stack of each request.
 const MAX_HEADERS: i64 = 1000;

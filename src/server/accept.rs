@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::server::settings::Settings;
 use crate::server::stop::Stop;
 use crate::session::admission::{Admission, Place};
-use crate::server::settings::Settings;
 use crate::telemetry::traffic::Traffic;
 
 /// Connections that the kernel holds for us.

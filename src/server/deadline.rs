@@ -246,7 +246,10 @@ impl<S> Timed<S> {
             self.sleep.as_mut().reset(at);
         }
         ready!(self.sleep.as_mut().poll(cx));
-        self.talk.0.missed.store(1 + missed as u8, Ordering::Relaxed);
+        self.talk
+            .0
+            .missed
+            .store(1 + missed as u8, Ordering::Relaxed);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -260,6 +263,7 @@ impl<S> Timed<S> {
             self.stall = None;
             return written;
         }
+        self.follow();
         self.stall
             .get_or_insert_with(|| Instant::now() + self.deadlines.stall);
         self.poll_deadline(cx)

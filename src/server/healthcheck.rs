@@ -74,11 +74,13 @@ async fn exchange(address: SocketAddr) -> Result<StatusCode, Box<dyn Error + Sen
     let request = Request::get("/livez")
         .header(HOST, address.to_string())
         .body(Empty::<Bytes>::new())?;
-    let answer = client.send_request(request);
-    tokio::select! {
-        answer = answer => Ok(answer?.status()),
-        ended = connection => Err(ended.err().map_or_else(|| "the connection has ended".into(), Into::into)),
-    }
+    let mut answer = std::pin::pin!(client.send_request(request));
+    let answer = tokio::select! {
+        answer = answer.as_mut() => answer,
+        // Whatever came before the end is the answer.
+        _ended = connection => answer.await,
+    };
+    Ok(answer?.status())
 }
 
 #[cfg(test)]

@@ -40,7 +40,13 @@ async fn read_some(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Beginnin
     let mut bytes = Vec::with_capacity(LONGEST);
     loop {
         let room = LONGEST - bytes.len();
-        if room == 0 || (&mut *stream).take(room as u64).read_buf(&mut bytes).await? == 0 {
+        if room == 0
+            || (&mut *stream)
+                .take(room as u64)
+                .read_buf(&mut bytes)
+                .await?
+                == 0
+        {
             return Err(io::ErrorKind::InvalidData.into());
         }
         if let Some(beginning) = parse(&bytes)? {

@@ -166,14 +166,14 @@ async fn tick(shard: Rc<Shard>, lag: Histogram) {
     }
 }
 
-/// Retires the sessions one after the other, each at a random moment of its share of the time: evenly, but neither all shards nor
+/// Retires the sessions one after the other, each at a random moment of its part of the time: evenly, but neither all shards nor
 /// all nodes in step.
 async fn drain(shard: Rc<Shard>, spread: Duration) {
     let sessions = shard.sessions();
-    let share = spread / u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
+    let part = spread / u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
     let start = tokio::time::Instant::now();
     for (index, session) in (0u32..).zip(sessions) {
-        let moment = share * index + share.mul_f64(rand::rng().random());
+        let moment = part * index + part.mul_f64(rand::rng().random());
         tokio::time::sleep_until(start + moment).await;
         crate::tasks::spawn_local("farewell", async move { session.retire().await });
     }

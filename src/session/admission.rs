@@ -1,11 +1,14 @@
 //! [`Admission`]: counts that all shards share, so that limits hold for the node.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+
+use crate::hub::id::SessionId;
 
 /// How much of something there is on the node, and how much there may be.
 #[derive(Debug)]
@@ -57,6 +60,66 @@ impl Places {
     }
 }
 
+/// Sessions that sent no CONNECT yet, in the order in which they came.
+#[derive(Debug)]
+pub struct Opening {
+    limit: usize,
+    queue: Mutex<OpeningQueue>,
+}
+
+#[derive(Debug, Default)]
+struct OpeningQueue {
+    last: u64,
+    waiting: BTreeMap<u64, SessionId>,
+}
+
+impl Opening {
+    /// So many at most; 0 is no limit.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            queue: Mutex::default(),
+        }
+    }
+
+    /// Adds a session, under a number of its own. Where there are too many now, the oldest is removed and returned: it is to be
+    /// ended.
+    pub fn begin(&self, session: SessionId) -> (u64, Option<SessionId>) {
+        if self.limit == 0 {
+            return (0, None);
+        }
+        let mut queue = self.queue.lock();
+        queue.last += 1;
+        let number = queue.last;
+        queue.waiting.insert(number, session);
+        let is_over = queue.waiting.len() > self.limit;
+        let oldest = is_over.then(|| queue.waiting.pop_first()).flatten();
+        (number, oldest.map(|(_, session)| session))
+    }
+
+    /// Removes the session with this number, if it is still there.
+    pub fn end(&self, number: u64) {
+        if self.limit != 0 {
+            self.queue.lock().waiting.remove(&number);
+        }
+    }
+}
+
+/// How much of everything there may be; 0: no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// CONNECTs that wait for a decision.
+    pub held: usize,
+    /// Connections, and sessions.
+    pub connections: usize,
+    /// Connections of one address.
+    pub per_address: usize,
+    /// Sessions that sent no CONNECT.
+    pub opening: usize,
+    /// Shards; at least 1.
+    pub shards: usize,
+}
+
 /// The counts of a node.
 #[derive(Debug)]
 pub struct Admission {
@@ -66,6 +129,8 @@ pub struct Admission {
     connections: Places,
     /// Sessions; a polling session may have no connection at the moment.
     pub sessions: Places,
+    /// Sessions that sent no CONNECT.
+    pub opening: Opening,
     /// Connections of one address (IPv6: of one /64); 0: unlimited.
     per_address: usize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
@@ -84,14 +149,15 @@ pub enum Refusal {
 
 impl Admission {
     /// Nothing is taken yet.
-    pub fn new(held: usize, connections: usize, per_address: usize, shards: usize) -> Self {
+    pub fn new(bounds: &Bounds) -> Self {
         Self {
-            held: Places::new(held),
-            connections: Places::new(connections),
+            held: Places::new(bounds.held),
+            connections: Places::new(bounds.connections),
             sessions: Places::new(0),
-            per_address,
+            opening: Opening::new(bounds.opening),
+            per_address: bounds.per_address,
             by_address: Mutex::default(),
-            by_shard: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            by_shard: (0..bounds.shards).map(|_| AtomicUsize::new(0)).collect(),
         }
     }
 
@@ -222,9 +288,39 @@ mod tests {
         assert!((0..100).all(|_| unlimited.take()) && !unlimited.is_full());
     }
 
+    fn admission(connections: usize, per_address: usize, shards: usize) -> Arc<Admission> {
+        Arc::new(Admission::new(&Bounds {
+            held: 1,
+            connections,
+            per_address,
+            opening: 0,
+            shards,
+        }))
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_that_sent_no_connect_is_ended() {
+        use crate::hub::id::{NodeTag, ShardId};
+        let (node, shard) = (NodeTag::random(), ShardId::new(0).unwrap());
+        let session = || SessionId::random(node, shard);
+        let sessions = [session(), session(), session(), session()];
+        let opening = Opening::new(2);
+        let (first, oldest) = opening.begin(sessions[0]);
+        assert_eq!(oldest, None);
+        assert_eq!(opening.begin(sessions[1]).1, None);
+        opening.end(first);
+        assert_eq!(opening.begin(sessions[2]).1, None);
+        let (last, oldest) = opening.begin(sessions[3]);
+        assert_eq!(oldest, Some(sessions[1]));
+        opening.end(last);
+        opening.end(last);
+        assert_eq!(opening.queue.lock().waiting.len(), 1);
+        assert_eq!(Opening::new(0).begin(sessions[0]), (0, None));
+    }
+
     #[test]
     fn connections_go_to_the_shard_with_the_fewest() {
-        let admission = Arc::new(Admission::new(1, 4, 0, 2));
+        let admission = admission(4, 0, 2);
         let mut places: Vec<Place> = (0..4).map(|_| admission.enter().unwrap()).collect();
         assert_eq!(places.iter().filter(|p| p.shard() == 0).count(), 2);
         assert_eq!(admission.enter().unwrap_err(), Refusal::Limit);
@@ -236,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_subscriber_is_counted_by_its_64_bits() {
-        let admission = Arc::new(Admission::new(1, 0, 1, 1));
+        let admission = admission(0, 1, 1);
         let enter = |address: &str| {
             let mut place = admission.enter().unwrap();
             place.claim(address.parse().unwrap()).map(|()| place)
@@ -251,7 +347,7 @@ mod tests {
 
     #[test]
     fn sessions_are_as_many_as_connections_may_be() {
-        let admission = Admission::new(1, 2, 0, 1);
+        let admission = admission(2, 0, 1);
         assert!(admission.sessions.take() && !admission.is_full_of_sessions());
         assert!(admission.sessions.take() && admission.is_full_of_sessions());
         admission.sessions.give_back();

@@ -128,8 +128,8 @@ pub struct Session {
     emptied: RefCell<Option<Waker>>,
     rested: RefCell<Option<Waker>>,
     retiring: Cell<bool>,
-    /// Whether no CONNECT ever came.
-    opening: Cell<bool>,
+    /// Its number among the sessions that sent no CONNECT.
+    opening: Cell<Option<u64>>,
     joined_once: Cell<bool>,
     /// Whether something was performed since the own shard's inbox was last applied.
     unsettled: Cell<bool>,
@@ -165,7 +165,7 @@ impl Session {
             emptied: RefCell::default(),
             rested: RefCell::default(),
             retiring: Cell::new(false),
-            opening: Cell::new(true),
+            opening: Cell::new(None),
             joined_once: Cell::new(false),
             unsettled: Cell::new(false),
             attachments_since: Cell::new(0),
@@ -198,12 +198,19 @@ impl Session {
 
     /// Whether it is open and no CONNECT ever came.
     pub fn is_opening(&self) -> bool {
-        self.opening.get()
+        self.opening.get().is_some()
+    }
+
+    /// Counts it as opening. Where there are too many now, the oldest is returned: it is to be ended.
+    pub fn begin_opening(&self) -> Option<SessionId> {
+        let (number, oldest) = self.shard.admission.opening.begin(self.sid);
+        self.opening.set(Some(number));
+        oldest
     }
 
     fn no_longer_opening(&self) {
-        if self.opening.replace(false) {
-            self.shard.one_less_opening();
+        if let Some(number) = self.opening.take() {
+            self.shard.admission.opening.end(number);
         }
     }
 

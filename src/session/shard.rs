@@ -86,8 +86,6 @@ pub struct Parts {
     pub counters: Arc<ShardCounters>,
     /// Counts of this shard's clients.
     pub traffic: Arc<Traffic>,
-    /// Sessions without CONNECT that this shard may have; 0: unlimited.
-    pub opening: usize,
     /// Half of an outbox, in bytes.
     pub half_outbox: usize,
     /// When the process began.
@@ -118,15 +116,10 @@ pub struct Shard {
     tick: Duration,
     started: Instant,
     now: Cell<u32>,
-    opening_limit: usize,
     half_outbox: usize,
     began: Instant,
     sessions: RefCell<HashMap<SessionId, Rc<Session>>>,
     by_key: RefCell<Vec<Option<Rc<Session>>>>,
-    /// Sessions that are open and sent no CONNECT.
-    openers: Cell<usize>,
-    /// In the order in which they came; some may have sent one since.
-    opening: RefCell<std::collections::VecDeque<SessionId>>,
     wheel: RefCell<Wheel>,
 }
 
@@ -159,13 +152,10 @@ impl Shard {
             tick,
             started: Instant::now(),
             now: Cell::new(1),
-            opening_limit: parts.opening,
             half_outbox: parts.half_outbox,
             began: parts.began,
             sessions: RefCell::default(),
             by_key: RefCell::default(),
-            openers: Cell::new(0),
-            opening: RefCell::default(),
             wheel: RefCell::new(Wheel::new()),
         }
     }
@@ -309,7 +299,6 @@ impl Shard {
             key,
             Timer::Connect,
         );
-        self.note_opening(sid);
         session
     }
 
@@ -340,31 +329,12 @@ impl Shard {
         former
     }
 
-    /// Sessions that sent no CONNECT are bounded: beyond, the oldest is ended.
-    fn note_opening(&self, sid: SessionId) {
-        self.openers.set(self.openers.get() + 1);
-        if self.opening_limit == 0 {
-            return;
+    /// There are too many sessions that sent no CONNECT, and this was the oldest: it ends, unless it has sent one by now.
+    pub fn end_opening(&self, sid: &SessionId) {
+        if let Some(session) = self.by_sid(sid).filter(|s| s.is_opening()) {
+            self.traffic.rejected.increment("opening");
+            session.fail(Reason::Overload, Initiator::Gateway);
         }
-        self.opening.borrow_mut().push_back(sid);
-        let is_over = self.openers.get() > self.opening_limit;
-        // Those at the front that sent one meanwhile are forgotten here; those behind them at the latest when their time is over.
-        let oldest = loop {
-            let Some(first) = self.opening.borrow().front().copied() else {
-                return;
-            };
-            match self.by_sid(&first).filter(|s| s.is_opening()) {
-                Some(session) if is_over => break session,
-                Some(_) => return,
-                None => drop(self.opening.borrow_mut().pop_front()),
-            }
-        };
-        self.traffic.rejected.increment("opening");
-        oldest.fail(Reason::Overload, Initiator::Gateway);
-    }
-
-    pub(crate) fn one_less_opening(&self) {
-        self.openers.set(self.openers.get() - 1);
     }
 
     /// The session with this id, unless it is closed.

@@ -24,11 +24,9 @@ pub fn readings() -> Readings {
         .gauge("process_max_fds", "Open files at most", || {
             float(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
         })
-        .gauge(
-            "process_resident_memory_bytes",
-            "Resident memory",
-            || float(resident_bytes().unwrap_or_default()),
-        )
+        .gauge("process_resident_memory_bytes", "Resident memory", || {
+            float(resident_bytes().unwrap_or_default())
+        })
         .gauge(
             "process_start_time_seconds",
             "Start of the process, in seconds since 1970",

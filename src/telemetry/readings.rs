@@ -72,7 +72,9 @@ impl Collector for Readings {
             let mut metric = encoder.encode_descriptor(name, help, None, *kind)?;
             let value = read();
             match kind {
-                MetricType::Counter => metric.encode_counter::<[(&str, &str); 0], _, f64>(&value, None)?,
+                MetricType::Counter => {
+                    metric.encode_counter::<[(&str, &str); 0], _, f64>(&value, None)?
+                }
                 _ => metric.encode_gauge(&value)?,
             }
         }

@@ -1,48 +1,36 @@
 //! Log lines on standard error: text on a terminal, else one JSON object a line.
 //!
 //! Promises that an event is one line, whatever its fields hold: every character that could begin another line or steer a terminal
-//! is written as `\u` and its number. That payloads, tokens and headers are in no field is up to who logs; the libraries
-//! below the gateway are held at warnings, unless the operator's filter names them.
+//! is written as `\u` and its number. There are no colours: their escape sequences could not be told from those of a field. That
+//! payloads, tokens and headers are in no field is up to who logs; the libraries below the gateway are held at warnings, unless the
+//! operator's filter names them.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::telemetry::log::{Format, Settings};
 
 /// Sets up the log of the process; only the first call counts.
 pub fn start(settings: &Settings) {
-    let terminal = io::stderr().is_terminal();
     let json = match settings.format {
-        Format::Auto => !terminal,
+        Format::Auto => !io::stderr().is_terminal(),
         Format::Text => false,
         Format::Json => true,
     };
-    let (colored, level) = (terminal && !json, &settings.level);
-    let lines = move || Lines {
-        to: io::stderr(),
-        colored,
-    };
-    if !install(level, json, colored, lines) {
-        tracing::debug!("the log was set up before");
-    }
-}
-
-fn install<W>(level: &str, json: bool, colored: bool, lines: W) -> bool
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    let filter =
-        EnvFilter::try_new(directives(level)).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(directives(&settings.level));
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colored)
-        .with_writer(lines);
-    if json {
-        builder.json().flatten_event(true).try_init().is_ok()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_ansi(false)
+        .with_writer(|| Lines(io::stderr()));
+    let started = if json {
+        builder.json().flatten_event(true).try_init()
     } else {
-        builder.try_init().is_ok()
+        builder.try_init()
+    };
+    if started.is_err() {
+        tracing::debug!("the log was set up before");
     }
 }
 
@@ -55,40 +43,35 @@ fn directives(level: &str) -> String {
 }
 
 /// Takes complete lines, one a write, as the formatter above gives them.
-struct Lines<W> {
-    to: W,
-    /// Whether the formatter's own escape sequences are in them.
-    colored: bool,
-}
+struct Lines<W>(W);
 
 impl<W: Write> Write for Lines<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         if text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
-            self.to.write_all(line)?;
+            self.0.write_all(line)?;
         } else {
-            let mut safe = escaped(&String::from_utf8_lossy(text), self.colored);
+            let mut safe = escaped(&String::from_utf8_lossy(text));
             safe.push('\n');
-            self.to.write_all(safe.as_bytes())?;
+            self.0.write_all(safe.as_bytes())?;
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        self.0.flush()
     }
 }
 
-/// The number of four digits is a valid escape in JSON, too. Escape itself is left where the formatter colours: it takes care of
-/// those inside of fields.
-fn escaped(text: &str, colored: bool) -> String {
+/// The number of four digits is a valid escape in JSON, too.
+fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        let steers = c.is_control() && !(colored && c == '\u{1b}');
         // Line and paragraph separator; what changes the direction of writing.
         let misleads = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if steers || misleads {
-            safe += &format!("\\u{:04x}", u32::from(c));
+        if c.is_control() || misleads {
+            // Writing to a string does not fail.
+            write!(safe, "\\u{:04x}", u32::from(c)).ok();
         } else {
             safe.push(c);
         }
@@ -122,16 +105,12 @@ mod tests {
     const EVIL: &str =
         "a\nb\r\u{1b}[31mred\u{7}\u{7f}\u{9b}2J\u{2028}\u{202e}{\"level\":\"ERROR\"} é";
 
-    fn logged(json: bool, colored: bool) -> String {
+    fn logged(json: bool) -> String {
         let buffer = Buffer::default();
         let to = buffer.clone();
-        let lines = move || Lines {
-            to: to.clone(),
-            colored,
-        };
         let layer = tracing_subscriber::fmt::layer()
-            .with_ansi(colored)
-            .with_writer(lines);
+            .with_ansi(false)
+            .with_writer(move || Lines(to.clone()));
         let log = || tracing::info!(debug = EVIL, display = %EVIL, "{EVIL}");
         if json {
             let layer = layer.json().flatten_event(true);
@@ -146,7 +125,7 @@ mod tests {
     #[test]
     fn an_event_is_one_line_without_control_characters() {
         for json in [false, true] {
-            let log = logged(json, false);
+            let log = logged(json);
             let line = log.strip_suffix('\n').unwrap();
             let bad = |c: &char| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}');
             assert_eq!(line.chars().find(bad), None, "{line}");
@@ -156,18 +135,10 @@ mod tests {
 
     #[test]
     fn json_keeps_what_was_said() {
-        let line: serde_json::Value = serde_json::from_str(&logged(true, false)).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&logged(true)).unwrap();
         assert_eq!(line["debug"], EVIL);
         assert_eq!(line["display"], EVIL);
         assert_eq!(line["level"], "INFO");
-    }
-
-    #[test]
-    fn on_a_terminal_only_the_formatter_colours() {
-        let log = logged(false, true);
-        assert!(log.contains('\u{1b}'), "{log:?}");
-        assert!(!log.contains("\u{1b}[31m"), "{log:?}");
-        assert_eq!(log.lines().count(), 1, "{log:?}");
     }
 
     #[test]

@@ -278,7 +278,11 @@ fn open_session(
 ) -> Option<Rc<Session>> {
     let ip = address::client_address(headers, peer, &context.settings.trusted_proxies);
     let info = connect_info(context, headers, query, ip).ok()?;
-    Some(context.shard.open(info, transport))
+    let session = context.shard.open(info, transport);
+    if let Some(oldest) = session.begin_opening() {
+        context.end_opening(oldest);
+    }
+    Some(session)
 }
 
 fn too_many_headers() -> Reply {

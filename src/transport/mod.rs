@@ -47,6 +47,11 @@ pub enum Mail {
         /// Where the answer goes.
         reply: oneshot::Sender<bool>,
     },
+    /// There are too many sessions that sent no CONNECT, and this was the oldest.
+    EndOpening {
+        /// The session.
+        sid: SessionId,
+    },
     /// A polling request was aborted before it was handled.
     Aborted {
         /// The session.
@@ -112,6 +117,14 @@ impl Context {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// There are too many sessions that sent no CONNECT, and this was the oldest.
+    fn end_opening(&self, sid: SessionId) {
+        match sid.shard(self.shard.node) {
+            Some(shard) if shard != self.shard.id => self.send(shard, Mail::EndOpening { sid }),
+            _ => self.shard.end_opening(&sid),
+        }
+    }
+
     /// Sends mail to a shard.
     pub fn send(&self, shard: ShardId, mail: Mail) {
         if let Some(sender) = self.mail.get(shard.index()) {
@@ -127,6 +140,7 @@ pub fn deliver(context: &Rc<Context>, mail: Mail) {
     crate::tasks::spawn_local("mail", async move {
         match mail {
             Mail::Exists { sid, reply } => drop(reply.send(context.shard.by_sid(&sid).is_some())),
+            Mail::EndOpening { sid } => context.shard.end_opening(&sid),
             Mail::Aborted { sid } => polling::aborted(context.shard.by_sid(&sid)),
             Mail::Get { sid, mut reply } => {
                 let answer = tokio::select! {

@@ -2,7 +2,7 @@ use super::*;
 
 type Files<'a> = &'a [(&'a str, &'a str)];
 
-fn reader<'a>(files: Files<'a>) -> impl Fn(&str) -> Option<String> + 'a {
+fn reader(files: Files<'_>) -> impl Fn(&str) -> Option<String> + '_ {
     |path| {
         let (_, text) = files.iter().find(|(name, _)| *name == path)?;
         Some((*text).to_owned())
