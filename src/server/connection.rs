@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Either;
 use hyper::body::Incoming;
-use hyper::header::UPGRADE;
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -196,7 +196,16 @@ async fn answer(
 ) -> Result<Response<Body>, Aborted> {
     unseen.seen();
     match router::find(request.uri().path(), &context.settings.path) {
-        Path::Elsewhere => return Ok(site.elsewhere(context, request, peer).await),
+        Path::Elsewhere => {
+            let wants_upgrade = request.headers().contains_key(UPGRADE);
+            let mut response = site.elsewhere(context, request, peer).await;
+            if wants_upgrade {
+                // Whoever wants to speak something else has nothing more to say in HTTP.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            return Ok(response);
+        }
         Path::File(name) => {
             if let Some(file) = site.client_file(context, &request, name, peer) {
                 return Ok(file.map(Either::Left));

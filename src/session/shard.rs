@@ -611,9 +611,9 @@ impl Session {
         }
     }
 
-    /// Closes without sending what is queued: the client does not read.
+    /// Closes without sending what is queued: the client does not read, and is not waited for.
     pub(crate) fn cut(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
-        self.close(reason, initiator);
+        self.fail(reason, initiator);
         if matches!(self.phase(), Phase::Closing(_)) {
             self.shard.hub.outbox(self.key, Outbox::cut);
         }

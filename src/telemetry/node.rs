@@ -112,7 +112,7 @@ impl Node {
             ],
         )?;
         to.many(
-            "sockgate_http_limits",
+            "sockgate_http_limited",
             "Requests and HTTP connections that were ended at a limit",
             Counter,
             self.words(|t| &t.http_limits)

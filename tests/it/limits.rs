@@ -1,11 +1,11 @@
 //! Every key of `[limits]`: the value just inside passes; just outside has its named outcome and moves a counter; and an honest
 //! client is unharmed. A key without a row fails.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use serde_json::json;
+use sockgate::config::LIMIT_KEYS;
 
 use crate::support::backend::{Backend, Reply};
 use crate::support::client::{Client, Kind, Packet};
@@ -16,41 +16,122 @@ use crate::support::polling::{Polling, SEPARATOR};
 use crate::support::wait::eventually;
 use crate::support::websocket::WebSocket;
 
-/// The value of each row, small enough to be reached.
-const VALUES: [(&str, &str); 29] = [
-    ("connections_per_address", "3"),
-    ("accept_rate", "5"),
-    ("opening", "2"),
-    ("held", "1"),
-    ("headers", "8"),
-    ("header_bytes", "\"8KiB\""),
-    ("header_timeout", "\"200ms\""),
-    ("body_timeout", "\"200ms\""),
-    ("keep_alive", "\"200ms\""),
-    ("fragments", "4"),
-    ("control_frames", "\"1/s\""),
-    ("packets_per_payload", "4"),
-    ("attachments", "3"),
-    ("attachment_timeout", "\"200ms\""),
-    ("json_depth", "4"),
-    ("namespaces_per_connection", "2"),
-    ("rooms_per_socket", "2"),
-    ("rooms", "2"),
-    ("acks", "1"),
-    ("events_per_socket", "5"),
-    ("emit", "\"1kB\""),
-    ("outbox", "\"10kB\""),
-    ("outbox_frames", "8"),
-    ("outbox_total", "\"100kB\""),
-    ("write_stall", "\"300ms\""),
-    ("lane_events", "2"),
-    ("lane_bytes", "\"1kB\""),
-    ("stall_timeout", "\"300ms\""),
-    ("api_body", "\"1kB\""),
+/// The value of each row, small enough to be reached, and the counter that tells of it.
+const ROWS: [(&str, &str, &str); 29] = [
+    (
+        "connections_per_address",
+        "3",
+        "sockgate_connections_rejected_total{reason=\"ip_limit\"}",
+    ),
+    (
+        "accept_rate",
+        "5",
+        "sockgate_connections_rejected_total{reason=\"rate\"}",
+    ),
+    (
+        "opening",
+        "2",
+        "sockgate_connections_rejected_total{reason=\"opening\"}",
+    ),
+    (
+        "held",
+        "1",
+        "sockgate_connections_rejected_total{reason=\"held\"}",
+    ),
+    (
+        "headers",
+        "8",
+        "sockgate_http_limited_total{limit=\"headers\"}",
+    ),
+    (
+        "header_bytes",
+        "\"8KiB\"",
+        "sockgate_http_limited_total{limit=\"header_bytes\"}",
+    ),
+    (
+        "header_timeout",
+        "\"200ms\"",
+        "sockgate_http_limited_total{limit=\"header_timeout\"}",
+    ),
+    (
+        "body_timeout",
+        "\"200ms\"",
+        "sockgate_http_limited_total{limit=\"body_timeout\"}",
+    ),
+    (
+        "keep_alive",
+        "\"200ms\"",
+        "sockgate_http_limited_total{limit=\"keep_alive\"}",
+    ),
+    (
+        "fragments",
+        "4",
+        "sockgate_parse_errors_total{layer=\"ws\"}",
+    ),
+    (
+        "control_frames",
+        "\"1/s\"",
+        "sockgate_parse_errors_total{layer=\"ws\"}",
+    ),
+    (
+        "packets_per_payload",
+        "4",
+        "sockgate_parse_errors_total{layer=\"eio\"}",
+    ),
+    (
+        "attachments",
+        "3",
+        "sockgate_parse_errors_total{layer=\"sio\"}",
+    ),
+    (
+        "attachment_timeout",
+        "\"200ms\"",
+        "sockgate_parse_errors_total{layer=\"sio\"}",
+    ),
+    (
+        "json_depth",
+        "4",
+        "sockgate_parse_errors_total{layer=\"sio\"}",
+    ),
+    (
+        "namespaces_per_connection",
+        "2",
+        "sockgate_connects_total{result=\"refused\"}",
+    ),
+    ("rooms_per_socket", "2", "sockgate_joins_limited_total"),
+    ("rooms", "2", "sockgate_joins_limited_total"),
+    (
+        "acks",
+        "1",
+        "sockgate_api_requests_total{op=\"emit\",code=\"503\"}",
+    ),
+    (
+        "events_per_socket",
+        "5",
+        "sockgate_dropped_packets_total{reason=\"rate\"}",
+    ),
+    (
+        "emit",
+        "\"1kB\"",
+        "sockgate_api_requests_total{op=\"emit\",code=\"413\"}",
+    ),
+    ("outbox", "\"10kB\"", "sockgate_slow_clients_total"),
+    ("outbox_frames", "8", "sockgate_slow_clients_total"),
+    ("outbox_total", "\"100kB\"", "sockgate_slow_clients_total"),
+    ("write_stall", "\"300ms\"", "sockgate_slow_clients_total"),
+    ("lane_events", "2", "sockgate_lanes_full_total"),
+    ("lane_bytes", "\"1kB\"", "sockgate_lanes_full_total"),
+    (
+        "stall_timeout",
+        "\"300ms\"",
+        "sockgate_connections_closed_total{transport=\"websocket\",reason=\"backend stalled\"}",
+    ),
+    (
+        "api_body",
+        "\"1kB\"",
+        "sockgate_api_requests_total{op=\"emit\",code=\"413\"}",
+    ),
 ];
-
-/// Rows that wait instead of refusing: nothing is lost, so nothing is counted.
-const WAITING: [&str; 3] = ["keep_alive", "lane_events", "lane_bytes"];
 
 struct Bench {
     gateway: Gateway,
@@ -125,20 +206,6 @@ impl Bench {
             .await
             .is_ok_and(|answer| answer.status == 200)
     }
-
-    /// Counters of refusals; ends by the clients themselves are none.
-    async fn refusals(&self) -> BTreeMap<String, f64> {
-        let mut metrics = self.gateway.metrics().await;
-        let words = [
-            "rejected", "refused", "closed", "ended", "dropped", "errors", "limited", "slow",
-            "too_", "faults",
-        ];
-        metrics.retain(|name, _| {
-            let own = name.contains("client") || name.contains("transport close");
-            words.iter().any(|word| name.contains(word)) && !own
-        });
-        metrics
-    }
 }
 
 #[tokio::test]
@@ -146,18 +213,21 @@ async fn every_key_of_limits_has_a_row() {
     let defaults = include_str!("../../config/default.toml");
     let defaults: toml::Table = defaults.parse().unwrap();
     let keys: Vec<_> = defaults["limits"].as_table().unwrap().keys().collect();
-    let rows: Vec<_> = VALUES.iter().map(|(key, _)| *key).collect();
+    let rows: Vec<_> = ROWS.iter().map(|(key, ..)| *key).collect();
     for key in keys {
         assert!(rows.contains(&key.as_str()), "no row for limits.{key}");
+    }
+    for key in LIMIT_KEYS {
+        assert!(rows.contains(&key), "no row for limits.{key}");
     }
 }
 
 #[tokio::test]
 async fn inside_every_limit_all_is_well_and_outside_it_has_its_outcome() {
     let mut failed = Vec::new();
-    for (key, value) in VALUES {
+    for (key, value, counter) in ROWS {
         // One row that fails does not hide the others.
-        if AssertUnwindSafe(Box::pin(row(key, value)))
+        if AssertUnwindSafe(Box::pin(row(key, value, counter)))
             .catch_unwind()
             .await
             .is_err()
@@ -168,23 +238,21 @@ async fn inside_every_limit_all_is_well_and_outside_it_has_its_outcome() {
     assert!(failed.is_empty(), "rows that failed: {failed:?}");
 }
 
-async fn row(key: &'static str, value: &'static str) {
+async fn row(key: &'static str, value: &'static str, counter: &'static str) {
     println!("--- limits.{key} = {value}");
     let mut bench = Bench::with(key, value).await;
     inside(key, &mut bench).await;
-    let before = bench.refusals().await;
+    let before = bench.gateway.metric(counter).await;
     outside(key, &mut bench).await;
     bench.honest.expect_quiet().await;
-    if !WAITING.contains(&key) {
-        eventually(format_args!("a counter about limits.{key}"), async || {
-            let now = bench.refusals().await;
-            let moved = now
-                .iter()
-                .any(|(name, n)| *n > before.get(name).copied().unwrap_or(0.0));
-            moved.then_some(()).ok_or_else(|| format!("{now:#?}"))
-        })
-        .await;
-    }
+    eventually(format_args!("limits.{key} in {counter}"), async || {
+        let metrics = bench.gateway.metrics().await;
+        let now = metrics.get(counter).copied().unwrap_or(0.0);
+        (now > before)
+            .then_some(())
+            .ok_or_else(|| format!("{now} in {metrics:#?}"))
+    })
+    .await;
 }
 
 fn echo(bytes: usize) -> String {
