@@ -386,7 +386,7 @@ impl Shared {
             counters,
             traffic,
             opening: opening.div_ceil(config.server.shards),
-            half_outbox: config.hub.outbox / 2,
+            half_outbox: (config.hub.outbox / 2, config.hub.outbox_frames / 2),
             began: self.started,
         };
         Ok(Rc::new(Context {

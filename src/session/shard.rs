@@ -87,8 +87,8 @@ pub struct Parts {
     pub traffic: Arc<Traffic>,
     /// Sessions without CONNECT that this shard may have; 0: unlimited.
     pub opening: usize,
-    /// Half of an outbox, in bytes.
-    pub half_outbox: usize,
+    /// Half of an outbox, in bytes and frames.
+    pub half_outbox: (usize, usize),
     /// When the process began.
     pub began: Instant,
 }
@@ -120,7 +120,7 @@ pub struct Shard {
     started: Instant,
     now: Cell<u32>,
     opening_limit: usize,
-    half_outbox: usize,
+    half_outbox: (usize, usize),
     began: Instant,
     sessions: RefCell<HashMap<SessionId, Rc<Session>>>,
     by_key: RefCell<Vec<Option<Rc<Session>>>>,
@@ -421,9 +421,9 @@ impl Shard {
     }
 
     pub(crate) fn is_half_full(&self, session: &Session) -> bool {
-        self.hub
-            .outbox(session.key, |o| o.bytes() > self.half_outbox)
-            .unwrap_or(false)
+        let (bytes, frames) = self.half_outbox;
+        let full = |outbox: &mut Outbox| outbox.bytes() > bytes || outbox.len() > frames;
+        self.hub.outbox(session.key, full).unwrap_or(false)
     }
 
     pub(crate) async fn half_empty(&self, session: &Session) {
