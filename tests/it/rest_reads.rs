@@ -291,7 +291,7 @@ async fn wrong_parameters_are_told() {
             .await;
         let (name, _) = query.split_once('=').unwrap();
         let told = answer.problem(422, "invalid_request");
-        assert_eq!(told, [name], "{query}: {answer:?}");
+        assert_eq!(told, [format!("?{name}")], "{query}: {answer:?}");
     }
 }
 
