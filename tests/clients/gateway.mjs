@@ -1,4 +1,4 @@
-// The real binary as a child process, on ports of its own. `SOCKGATE_BIN` is its path.
+// The real binary as a child process, on ports of its own. `SOCKGATE_BIN` is its path; default: where the test command builds it.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
+const program = process.env.SOCKGATE_BIN ?? "../../target/ci/sockgate";
 const shards = process.env.SOCKGATE_TEST_SHARDS ?? "2";
 
 export class Gateway {
@@ -25,7 +26,7 @@ export class Gateway {
     const file = join(this.folder, "sockgate.toml");
     writeFileSync(file, `${listeners.join("")}server.shards = ${shards}\n${this.config}`);
     const options = { env: { ...process.env, ...this.env }, stdio: ["ignore", "pipe", "pipe"] };
-    this.child = spawn(process.env.SOCKGATE_BIN, ["serve", "--config", file], options);
+    this.child = spawn(program, ["serve", "--config", file], options);
     this.log = [];
     createInterface({ input: this.child.stderr }).on("line", (line) => this.log.push(line));
     const said = {};
