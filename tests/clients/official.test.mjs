@@ -1,26 +1,9 @@
 // The official JavaScript client against the gateway. What arrived is asserted, never only that no error came.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { afterEach, beforeEach, describe, test } from "node:test";
 import { Backend } from "./backend.mjs";
 import { client, closeAll, connected, next, WAYS } from "./client.mjs";
-import { Gateway } from "./gateway.mjs";
-
-const namespace = (name) => `
-[[namespace]]
-match = "${name}"
-[[namespace.route]]
-on = ["connect", "disconnect"]
-upstream = "app"
-[[namespace.route]]
-event = "echo"
-reply = "echo"
-[[namespace.route]]
-event = "say"
-relay = { to = "all" }
-[[namespace.route]]
-event = "*"
-upstream = "app"
-`;
+import { Gateway, namespace } from "./gateway.mjs";
 
 const transportOf = { polling: "polling", websocket: "websocket", upgrade: "websocket" };
 
@@ -29,16 +12,12 @@ for (const way of Object.keys(WAYS)) {
     let backend;
     let gateway;
 
-    before(async () => {
+    beforeEach(async () => {
       backend = await Backend.start();
       gateway = await Gateway.start(backend.upstream + namespace("/") + namespace("/chat"));
     });
-    afterEach(() => {
+    afterEach(async () => {
       closeAll();
-      backend.answer = () => ({});
-      backend.requests.length = 0;
-    });
-    after(async () => {
       await gateway.stop();
       await backend.stop();
     });
