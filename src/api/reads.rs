@@ -177,7 +177,7 @@ mod tests {
     fn a_page_of_heavy_sockets_ends_early() {
         let hub = hub();
         let (_, socket) = hub.client();
-        let record = hub.socket(socket, crate::hub::view::SocketView::record);
+        let record = hub.socket(socket, |view| crate::hub::view::SocketView::record(view));
         let mut record = record.expect("it is there");
         assert_eq!(fitting(&vec![record.clone(); 1_000]), 1_000);
         record.state = Some(State(Arc::from("x".repeat(State::MAX))));
