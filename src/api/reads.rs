@@ -177,7 +177,11 @@ mod tests {
     fn a_page_of_heavy_sockets_ends_early() {
         let hub = hub();
         let (_, socket) = hub.client();
-        let record = hub.socket(socket, |view| crate::hub::view::SocketView::record(view));
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method alone is not general enough over its lifetimes"
+        )]
+        let record = hub.socket(socket, |view| view.record());
         let mut record = record.expect("it is there");
         assert_eq!(fitting(&vec![record.clone(); 1_000]), 1_000);
         record.state = Some(State(Arc::from("x".repeat(State::MAX))));
