@@ -393,7 +393,7 @@ impl Shared {
             admission: Arc::clone(&self.admission),
             counters,
             traffic,
-            half_outbox: config.hub.outbox / 2,
+            half_outbox: (config.hub.outbox / 2, config.hub.outbox_frames / 2),
             began: self.started,
         };
         Ok(Rc::new(Context {

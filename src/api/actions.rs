@@ -1,6 +1,6 @@
 //! `POST /v1/actions`, and the paths of one action: join, leave, disconnect.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::reply::{Refusal, Success, unapplied};
@@ -104,7 +104,9 @@ async fn perform(
     }
     // All actions of a request together wait no longer than one.
     let patience = PATIENCE.saturating_sub(begun.elapsed());
-    let applied = switchboard.perform_within(action, begun, patience).await;
+    let applied = switchboard
+        .perform_within(action, begun.into_std(), patience)
+        .await;
     let applied = applied.map_err(unapplied)?;
     if applied.sockets == 0 && applied.limited > 0 {
         let detail = "no socket could join: each has as many rooms as it may, or the node has";

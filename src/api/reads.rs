@@ -164,3 +164,29 @@ fn page_of<T: serde::Serialize>(items: Vec<T>, next: Option<Cursor>) -> Result<S
         nodes: Nodes::ALONE,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::hub::action::State;
+    use crate::hub::tests::hub;
+
+    #[test]
+    fn a_page_of_heavy_sockets_ends_early() {
+        let hub = hub();
+        let (_, socket) = hub.client();
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method alone is not general enough over its lifetimes"
+        )]
+        let record = hub.socket(socket, |view| view.record());
+        let mut record = record.expect("it is there");
+        assert_eq!(fitting(&vec![record.clone(); 1_000]), 1_000);
+        record.state = Some(State(Arc::from("x".repeat(State::MAX))));
+        let heavy = fitting(&vec![record; 1_000]);
+        assert!((500..=PAGE_BYTES / State::MAX).contains(&heavy), "{heavy}");
+        assert_eq!(fitting(&[]), 1);
+    }
+}

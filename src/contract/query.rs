@@ -47,7 +47,7 @@ const CURSOR: GeneralPurpose = GeneralPurpose::new(
 /// A place in a list that is sorted by the bytes of its names: everything after a name.
 ///
 /// It names no position, so that it stays valid while the list changes: what is there during a whole walk is given exactly once.
-/// Opaque outside: base64 for URLs.
+/// Opaque outside: the id of a socket as it is, any other name in base64 for URLs after a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(Box<str>);
 
@@ -57,12 +57,15 @@ impl Cursor {
         Self(name.into())
     }
 
-    /// Reads a cursor of ours. One that somebody made up is somewhere too: after the name which its bytes begin with.
+    /// Reads a cursor of ours. What somebody made up in its form is somewhere too: after the name which its bytes begin with.
     fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_CURSOR {
             return None;
         }
-        let mut bytes = CURSOR.decode(text).ok()?;
+        let Some(base64) = text.strip_prefix('.') else {
+            return SocketId::parse(text).map(|id| Self::after(id.as_str()));
+        };
+        let mut bytes = CURSOR.decode(base64).ok()?;
         if let Err(error) = std::str::from_utf8(&bytes) {
             bytes.truncate(error.valid_up_to());
         }
@@ -78,10 +81,6 @@ impl Cursor {
         Namespace::new(self.beginning(|c| c == ',' || c.is_control())).ok()
     }
 
-    fn socket(&self) -> Option<SocketId> {
-        SocketId::parse(&self.0)
-    }
-
     /// What may be a name, up to the first character that may not be in one.
     fn beginning(&self, is_foreign: impl Fn(char) -> bool) -> &str {
         let name = self.0.split(is_foreign).next().unwrap_or_default();
@@ -91,7 +90,10 @@ impl Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&CURSOR.encode(self.0.as_bytes()))
+        match SocketId::parse(&self.0) {
+            Some(id) => fmt::Display::fmt(&id, f),
+            None => write!(f, ".{}", CURSOR.encode(self.0.as_bytes())),
+        }
     }
 }
 
@@ -105,7 +107,9 @@ impl Serialize for Cursor {
 pub fn namespaces(query: &str) -> Result<Query, Problem> {
     let parameters = Parameters::parse(query, NAMESPACES);
     let query = Query::Namespaces {
-        after: parameters.cursor().and_then(|cursor| cursor.namespace()),
+        after: parameters
+            .cursor(Cursor::parse)
+            .and_then(|cursor| cursor.namespace()),
         limit: parameters.limit(),
     };
     parameters.settle(Some(query))
@@ -119,7 +123,9 @@ pub fn rooms(query: &str, namespaces: &dyn Namespaces) -> Result<Query, Problem>
         "" => Ok("".into()),
         _ => Room::new(prefix).map(|room| room.as_str().into()),
     });
-    let after = parameters.cursor().and_then(|cursor| cursor.room());
+    let after = parameters
+        .cursor(Cursor::parse)
+        .and_then(|cursor| cursor.room());
     let limit = parameters.limit();
     let query = place.map(|(namespace, _)| Query::Rooms {
         namespace,
@@ -148,7 +154,7 @@ pub fn sockets(query: &str, namespaces: &dyn Namespaces) -> Result<SocketsQuery,
         "handshake" => Ok(true),
         _ => Err("can only be 'handshake'".into()),
     });
-    let after = parameters.cursor().and_then(|cursor| cursor.socket());
+    let after = parameters.cursor(SocketId::parse);
     let limit = parameters.limit();
     let query = place.map(|(namespace, _)| SocketsQuery {
         namespace,
@@ -248,9 +254,9 @@ impl<'q> Parameters<'q> {
         limit.unwrap_or(DEFAULT_LIMIT)
     }
 
-    fn cursor(&self) -> Option<Cursor> {
+    fn cursor<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         self.convert("cursor", |text| {
-            Cursor::parse(text).ok_or("is not a cursor of an earlier answer".into())
+            read(text).ok_or("is not a cursor of an earlier answer".into())
         })
     }
 

@@ -413,4 +413,4 @@ impl Drop for Hub {
 #[cfg(all(test, not(sockgate_loom)))]
 mod simulation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -125,7 +125,8 @@ pub struct Session {
     heartbeat: Cell<Heartbeat>,
     full_lanes: Cell<u32>,
     reader: RefCell<Option<Waker>>,
-    emptied: RefCell<Option<Waker>>,
+    /// Those who wait for room in the outbox.
+    emptied: RefCell<Vec<Waker>>,
     rested: RefCell<Option<Waker>>,
     retiring: Cell<bool>,
     /// Its number among the sessions that sent no CONNECT.
@@ -466,14 +467,32 @@ impl Session {
 
     /// The transport's writer wants to be woken when the outbox is drained below half.
     pub(crate) fn wait_for_outbox(&self, waker: &Waker) {
-        *self.emptied.borrow_mut() = Some(waker.clone());
+        let mut waiting = self.emptied.borrow_mut();
+        if !waiting.iter().any(|w| w.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
     }
 
     /// The transport has written: whoever waits for room in the outbox looks again.
     pub fn wrote(&self) {
-        let waiting = self.emptied.borrow_mut().take();
-        if let Some(waiting) = waiting {
-            waiting.wake();
+        let waiting = std::mem::take(&mut *self.emptied.borrow_mut());
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether the client should read what it has caused before it causes more: who sends to itself waits.
+    pub fn is_half_full(&self) -> bool {
+        self.is_open() && self.shard.is_half_full(self)
+    }
+
+    /// Waits until the client has read, and closes it as slow consumer where it does not within the stall timeout.
+    pub async fn room_in_outbox(self: &Rc<Self>) {
+        let limit = self.shard.settings.stall_timeout;
+        if self.is_half_full()
+            && tokio::time::timeout(limit, self.shard.half_empty(self))
+                .await
+                .is_err()
+        {
+            self.cut(Reason::SlowConsumer, Initiator::Gateway);
         }
     }
 

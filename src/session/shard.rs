@@ -86,8 +86,8 @@ pub struct Parts {
     pub counters: Arc<ShardCounters>,
     /// Counts of this shard's clients.
     pub traffic: Arc<Traffic>,
-    /// Half of an outbox, in bytes.
-    pub half_outbox: usize,
+    /// Half of an outbox, in bytes and frames.
+    pub half_outbox: (usize, usize),
     /// When the process began.
     pub began: Instant,
 }
@@ -116,7 +116,7 @@ pub struct Shard {
     tick: Duration,
     started: Instant,
     now: Cell<u32>,
-    half_outbox: usize,
+    half_outbox: (usize, usize),
     began: Instant,
     sessions: RefCell<HashMap<SessionId, Rc<Session>>>,
     by_key: RefCell<Vec<Option<Rc<Session>>>>,
@@ -421,9 +421,9 @@ impl Shard {
     }
 
     pub(crate) fn is_half_full(&self, session: &Session) -> bool {
-        self.hub
-            .outbox(session.key, |o| o.bytes() > self.half_outbox)
-            .unwrap_or(false)
+        let (bytes, frames) = self.half_outbox;
+        let full = |outbox: &mut Outbox| outbox.bytes() > bytes || outbox.len() > frames;
+        self.hub.outbox(session.key, full).unwrap_or(false)
     }
 
     pub(crate) async fn half_empty(&self, session: &Session) {

@@ -196,6 +196,7 @@ impl Work {
     }
 
     async fn edge(&self, route: &Rc<Route>, event: &QueuedEvent) {
+        self.session.room_in_outbox().await;
         let said = Said {
             name: &event.name,
             args: &event.args,
@@ -264,7 +265,8 @@ impl Work {
     }
 
     async fn act(&self, action: Action, begun: Instant) {
-        self.wait_for_own_outbox().await;
+        // Who sends to itself waits; who sends to others never does.
+        self.session.room_in_outbox().await;
         if self.is_own(&action) {
             self.act_on_own(action);
         } else {
@@ -309,14 +311,6 @@ impl Work {
         self.session.performed();
         // Without a deadline: where there are no places the lane waits, and its client with it.
         self.session.shard.hub.perform(action, begun).await;
-    }
-
-    /// Who sends to itself waits; who sends to others never does.
-    async fn wait_for_own_outbox(&self) {
-        let limit = self.session.shard.settings.stall_timeout;
-        if self.session.shard.is_half_full(&self.session) {
-            drop(tokio::time::timeout(limit, self.session.shard.half_empty(&self.session)).await);
-        }
     }
 
     // ---- connect ------------------------------------------------------------------------------------------------------------

@@ -200,6 +200,7 @@ async fn feed(session: &Rc<Session>, settings: &Settings, body: &[u8]) -> Answer
         if session.is_paused() {
             session.readable().await;
         }
+        session.room_in_outbox().await;
     }
     Answer::ok()
 }

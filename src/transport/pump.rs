@@ -126,6 +126,10 @@ impl Pump<'_> {
                 self.session.wait_to_read(cx.waker());
                 return Poll::Pending;
             }
+            // The write above waits for the kernel, and goes on when there is room.
+            if written.is_pending() && self.session.is_half_full() {
+                return Poll::Pending;
+            }
             if self.undecoded {
                 self.decode(&mut []);
                 continue;
@@ -186,7 +190,7 @@ impl Pump<'_> {
         let mut received = decoder.receive(bytes, &context.frames, Instant::now());
         *undecoded = false;
         loop {
-            if session.is_paused() {
+            if session.is_paused() || session.is_half_full() {
                 *undecoded = true;
                 return;
             }

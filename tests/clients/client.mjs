@@ -23,13 +23,13 @@ export function closeAll() {
   open.clear();
 }
 
-/** The arguments of an event that must come within ten seconds. */
-export async function next(emitter, event) {
-  const signal = AbortSignal.timeout(10_000);
+/** The arguments of an event that must come in time. */
+export async function next(emitter, event, milliseconds = 10_000) {
+  const signal = AbortSignal.timeout(milliseconds);
   try {
     return await once(emitter, event, { signal });
   } catch (error) {
-    throw signal.aborted ? new Error(`"${event}" did not come within 10 s`) : error;
+    throw signal.aborted ? new Error(`"${event}" did not come within ${milliseconds} ms`) : error;
   }
 }
 

@@ -1,26 +1,9 @@
 // The official JavaScript client against the gateway. What arrived is asserted, never only that no error came.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
+import { afterEach, beforeEach, describe, test } from "node:test";
 import { Backend } from "./backend.mjs";
 import { client, closeAll, connected, next, WAYS } from "./client.mjs";
-import { Gateway } from "./gateway.mjs";
-
-const namespace = (name) => `
-[[namespace]]
-match = "${name}"
-[[namespace.route]]
-on = ["connect", "disconnect"]
-upstream = "app"
-[[namespace.route]]
-event = "echo"
-reply = "echo"
-[[namespace.route]]
-event = "say"
-relay = { to = "all" }
-[[namespace.route]]
-event = "*"
-upstream = "app"
-`;
+import { Gateway, namespace } from "./gateway.mjs";
 
 const transportOf = { polling: "polling", websocket: "websocket", upgrade: "websocket" };
 
@@ -29,16 +12,12 @@ for (const way of Object.keys(WAYS)) {
     let backend;
     let gateway;
 
-    before(async () => {
+    beforeEach(async () => {
       backend = await Backend.start();
       gateway = await Gateway.start(backend.upstream + namespace("/") + namespace("/chat"));
     });
-    afterEach(() => {
+    afterEach(async () => {
       closeAll();
-      backend.answer = () => ({});
-      backend.requests.length = 0;
-    });
-    after(async () => {
       await gateway.stop();
       await backend.stop();
     });
@@ -129,14 +108,16 @@ for (const way of Object.keys(WAYS)) {
       const main = await connected(gateway, way, { forceNew: false, multiplex: true });
       const chat = await connected(gateway, way, { forceNew: false, multiplex: true }, "/chat");
       assert.equal(main.io, chat.io);
-      assert.notEqual(main.id, chat.id);
+      const chatId = chat.id;
+      assert.notEqual(main.id, chatId);
       chat.emit("echo", "in chat");
       assert.deepEqual(await next(chat, "echo"), ["in chat"]);
       chat.disconnect();
       main.emit("echo", "main goes on");
       assert.deepEqual(await next(main, "echo"), ["main goes on"]);
-      const connections = backend.requests.map(({ socket }) => socket.connection);
-      assert.equal(new Set(connections).size, 1);
+      const ours = backend.requests.filter(({ type, socket }) => type === "connect" && [main.id, chatId].includes(socket.id));
+      assert.equal(ours.length, 2);
+      assert.equal(ours[0].socket.connection, ours[1].socket.connection);
     });
 
     test("an unknown namespace is refused and not tried again", async () => {

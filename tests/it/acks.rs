@@ -358,3 +358,62 @@ async fn a_backend_may_ask_its_own_client_inside_an_event() {
     release.go();
     client.expect(r#"438["done"]"#).await;
 }
+
+#[tokio::test]
+async fn answers_beyond_4_mib_are_left_out_and_that_is_told() {
+    let gateway = Gateway::start(ECHO).await;
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        clients.push(Client::joined(&gateway).await.0);
+    }
+    let mut call = asking(&gateway, &confirm(&json!({"timeout_ms": 10_000}))).await;
+    let large = "x".repeat(900_000);
+    for client in &mut clients {
+        let id = asked(client).await;
+        client.send(&format!(r#"43{id}["{large}"]"#)).await;
+    }
+    let body = result(&call.answer().await);
+    assert_eq!(body["truncated"], true);
+    assert_eq!(body["acks"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        (&body["sockets"], &body["complete"]),
+        (&json!(6), &json!(true))
+    );
+    assert_eq!(body["missing_count"], 0, "they did answer");
+}
+
+#[tokio::test]
+async fn whom_a_volatile_packet_does_not_reach_is_not_asked() {
+    let gateway = Gateway::start(ECHO).await;
+    let mut polling = joined(Kind::Polling, &gateway).await;
+    let (mut socket, id) = Client::joined(&gateway).await;
+    let mut body = confirm(&json!({"timeout_ms": 10_000}));
+    body["volatile"] = json!(true);
+    let mut call = asking(&gateway, &body).await;
+    let ack = asked(&mut socket).await;
+    socket.send(&format!("43{ack}[]")).await;
+    let body = result(&call.answer().await);
+    assert_eq!(
+        (&body["sockets"], &body["complete"]),
+        (&json!(1), &json!(true))
+    );
+    assert_eq!(body["acks"][0]["socket"], *id, "{body}");
+    polling.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn when_enough_have_answered_the_others_are_missing() {
+    let gateway = Gateway::start(ECHO).await;
+    let (mut a, _) = Client::joined(&gateway).await;
+    let (mut b, b_id) = Client::joined(&gateway).await;
+    let ack = json!({"timeout_ms": 30_000, "max": 1});
+    let mut call = asking(&gateway, &confirm(&ack)).await;
+    let id = asked(&mut a).await;
+    asked(&mut b).await;
+    a.send(&format!("43{id}[]")).await;
+    let body = result(&call.answer().await);
+    assert_eq!(body["missing"], json!([b_id]), "{body}");
+    // The late answer harms nobody.
+    b.send(&format!("43{id}[]")).await;
+    b.expect_quiet().await;
+}

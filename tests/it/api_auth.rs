@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, Kind};
 use crate::support::gateway::{ECHO, Gateway, Setup};
 use crate::support::http::Answer;
 
@@ -274,4 +274,66 @@ async fn keys_are_nowhere_in_the_log() {
             "{line}"
         );
     }
+}
+
+#[tokio::test]
+async fn without_keys_a_web_page_cannot_reach_the_api_by_a_name_of_its_own() {
+    let gateway = Gateway::start(ECHO).await;
+    for host in [
+        "evil.example",
+        "evil.example:3001",
+        "localhost.evil.example",
+    ] {
+        for (method, target, body) in [("GET", "/v1/sockets", ""), ("POST", "/v1/emit", NEWS)] {
+            let answer = gateway
+                .api_with(method, target, &[("host", host)], body)
+                .await;
+            answer.problem(401, "unauthenticated");
+        }
+    }
+    for host in ["localhost:3001", "127.0.0.1", "[::1]:3001"] {
+        let headers = [("host", host)];
+        let answer = gateway.api_with("GET", "/v1/sockets", &headers, "").await;
+        assert_eq!(answer.status, 200, "{host}");
+    }
+    // A key proves more than a name.
+    let gateway = with_keys().await;
+    let authorization = format!("Bearer {READ}");
+    let headers = [
+        ("host", "gateway.internal"),
+        ("authorization", &authorization),
+    ];
+    let answer = gateway.api_with("GET", "/v1/sockets", &headers, "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_walk_over_namespaces_shows_only_those_of_the_key() {
+    let config = KEYS.replace("\"/shop-*\"]", "\"/shop-*1\"]");
+    let gateway = Setup::new(&format!("{config}{ECHO}"))
+        .env("ADMIN_KEY", ADMIN)
+        .env("EMIT_KEY", EMIT)
+        .env("READ_KEY", READ)
+        .env("SHOP_KEY", SHOP)
+        .start()
+        .await;
+    let mut clients = Vec::new();
+    for n in 10..35 {
+        let mut client = Client::open(Kind::WebSocket, &gateway).await;
+        client.connect(&format!("/shop-{n}"), "").await;
+        clients.push(client);
+    }
+    let mut names = Vec::new();
+    let mut target = "/v1/namespaces?limit=1".to_owned();
+    loop {
+        let page = call(&gateway, SHOP, "GET", &target, "").await.json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 1);
+        names.extend(items.iter().map(|item| item["name"].clone()));
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        target = format!("/v1/namespaces?limit=1&cursor={next}");
+    }
+    assert_eq!(names, ["/shop-11", "/shop-21", "/shop-31"]);
 }

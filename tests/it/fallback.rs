@@ -345,7 +345,9 @@ async fn a_server_that_is_down_is_answered_for_and_logged_once() {
     let listener = TcpListener::bind(address).await.unwrap();
     let pages = Pages { listener, address };
     let mut client = Exchange::begin(gateway.clients, &request("GET", "/", &[], b"")).await;
-    pages.accept().await.ok("back").await;
+    let mut accepted = pages.accept().await;
+    accepted.until("\r\n\r\n").await;
+    accepted.ok("back").await;
     client.answer().await.is(200, "back");
     gateway
         .log_line(&["fallback server answers again", "3"])

@@ -38,6 +38,7 @@ mod parser_verdicts;
 mod polling;
 mod probes;
 mod rest_actions;
+mod rest_bodies;
 mod rest_emit;
 mod rest_reads;
 mod socket_io;

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::backend::{Backend, Keys};
 use crate::support::client::{Client, EVERY_KIND, Kind};
 use crate::support::gateway::{ECHO, Gateway};
 use crate::support::polling::Polling;
+use crate::support::wait::eventually;
+use crate::support::websocket::WebSocket;
 
 const NODES: &str = r#"{"expected":1,"answered":1}"#;
 
@@ -289,8 +292,9 @@ async fn wrong_parameters_are_told() {
         let answer = gateway
             .api_get(&format!("/v1/sockets?namespace=/&{query}"))
             .await;
-        assert_eq!(answer.status, 422, "{query}: {answer:?}");
-        answer.problem(422, "invalid_request");
+        let (name, _) = query.split_once('=').unwrap();
+        let told = answer.problem(422, "invalid_request");
+        assert_eq!(told, [format!("?{name}")], "{query}: {answer:?}");
     }
 }
 
@@ -402,4 +406,69 @@ async fn the_openapi_document_is_served_and_names_every_endpoint() {
             "{endpoint}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_handshake_shows_a_namespace_nothing_that_only_another_is_told() {
+    let config = |name: &str, forward: &str| {
+        format!("[[namespace]]\nmatch = \"{name}\"\nauth = \"none\"\nforward = {forward}\n")
+    };
+    let gateway = Gateway::start(&format!(
+        "{}{}{}",
+        config("/a", "{ headers = [\"x-a\"], query = [\"a\"] }"),
+        config("/b", "{ headers = [\"x-b\"], query = [\"b\"] }"),
+        config("/none", "{}"),
+    ))
+    .await;
+    let headers = [("x-a", "1"), ("x-b", "2")];
+    let socket = WebSocket::open_with(&gateway, "&a=3&b=4", &headers).await;
+    let mut client = Client::WebSocket(socket);
+    for (namespace, headers, query) in [
+        ("/a", json!({"x-a": "1"}), json!({"a": "3"})),
+        ("/b", json!({"x-b": "2"}), json!({"b": "4"})),
+        ("/none", json!({}), json!({})),
+    ] {
+        let id = client.connect(namespace, "").await;
+        let target = format!("/v1/sockets?namespace={namespace}&id={id}&fields=handshake");
+        let handshake = read(&gateway, &target).await["items"][0]["handshake"].clone();
+        assert_eq!(handshake["headers"], headers, "{namespace}");
+        assert_eq!(handshake["query"], query, "{namespace}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_is_away_is_told_with_its_last_error() {
+    let mut backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.everything_with(&Keys {
+        upstream: "breaker = { min_requests = 1 }",
+        ..Keys::default()
+    }))
+    .await;
+    let (mut client, _) = Client::joined(&gateway).await;
+    backend.stop().await;
+    client.send(r#"42["x"]"#).await;
+    eventually("an upstream that is down", async || {
+        let body = read(&gateway, "/v1/upstreams").await;
+        let upstream = &body["items"][0];
+        let told = upstream["last_error"]
+            .as_str()
+            .is_some_and(|e| !e.is_empty());
+        let down = upstream["state"] != "up";
+        (told && down).then_some(()).ok_or_else(|| body.to_string())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_api_answers_until_the_end_of_a_drain() {
+    let gateway = Gateway::start(&format!("drain.delay = \"5s\"\n{ECHO}")).await;
+    let (mut client, id) = Client::joined(&gateway).await;
+    gateway.signal(Signal::TERM);
+    gateway.log_line(&["draining"]).await;
+    let body = read(&gateway, "/v1/nodes").await;
+    assert_eq!(body["items"][0]["state"], "draining", "{body}");
+    gateway
+        .emit(&json!({"sockets": [id]}), "bye", &json!([]))
+        .await;
+    client.expect(r#"42["bye"]"#).await;
 }

@@ -113,6 +113,21 @@ impl Exchange {
         within(format_args!("an answer to {asked}"), self.read_answer()).await
     }
 
+    /// The status of a head that no body follows, whatever it says.
+    pub(crate) async fn answer_head(&mut self) -> u16 {
+        let asked = self.asked.clone();
+        within(format_args!("a head for {asked}"), async {
+            loop {
+                if let Some((answer, used)) = parse_head(&self.rest) {
+                    self.rest.drain(..used);
+                    return answer.status;
+                }
+                self.more().await.unwrap();
+            }
+        })
+        .await
+    }
+
     /// Reads until the peer closes; a reset counts as the end.
     pub(crate) async fn until_end(&mut self) -> Vec<u8> {
         let asked = self.asked.clone();

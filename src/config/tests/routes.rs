@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Environment, assert_wrong, load, load_with, machine, valid};
+use super::{Environment, Source, assert_wrong, load, load_with, machine, valid};
 use crate::config::Config;
 use crate::session::settings::{
     Allow, Auth, Life, OnUnavailable, Relay, RelayTo, TargetSettings, Trigger,
@@ -463,4 +463,14 @@ fn requests_that_leave_the_machine_are_signed() {
         "unix:/run/app.sock:/sockgate",
     );
     assert!(super::load(&unix).is_ok());
+}
+
+#[test]
+fn the_built_in_backend_is_for_texts_of_the_program_alone() {
+    const TEXT: &str =
+        "[[namespace]]\nmatch = '/'\n[[namespace.route]]\non = 'connect'\nupstream = 'builtin'";
+    let problems = load(TEXT).expect_err("nobody has configured it");
+    assert!(problems[0].contains("builtin"), "{problems:?}");
+    let own = Config::load(&Source::BuiltIn(TEXT), &Environment::default(), &machine());
+    assert!(own.expect("a text of the program").upstreams.is_empty());
 }

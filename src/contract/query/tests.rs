@@ -45,7 +45,7 @@ fn a_limit_is_100_unless_given_and_at_most_1000() {
 #[test]
 fn the_examples_of_the_contract_are_read() {
     assert_eq!(
-        rooms_of("namespace=/chat&prefix=doc:&cursor=ZG9jOjk").expect("valid"),
+        rooms_of("namespace=/chat&prefix=doc:&cursor=.ZG9jOjk").expect("valid"),
         Query::Rooms {
             namespace: namespace("/chat"),
             prefix: "doc:".into(),
@@ -129,23 +129,41 @@ fn the_namespace_of_a_read_must_be_configured_and_open_to_the_key() {
 
 #[test]
 fn a_cursor_means_the_place_after_a_name() {
-    let longest = "\u{10ffff}".repeat(50);
-    for name in ["a", "doc:9", "é/&+", &longest] {
+    let parsed = |name: &str| {
         let text = Cursor::after(name).to_string();
-        let cursor = Cursor::parse(&text).expect("ours");
-        assert_eq!(cursor.room(), Some(room(name)));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        assert!(
+            text.chars().all(is_plain),
+            "{text} needs no escapes in a query"
+        );
+        Cursor::parse(&text).expect("ours")
+    };
+    let longest = "\u{10ffff}".repeat(50);
+    for name in ["a", "doc:9", "é/&+", OTHER, &longest] {
+        assert_eq!(parsed(name).room(), Some(room(name)));
     }
-    let text = Cursor::after("/chat").to_string();
-    let cursor = Cursor::parse(&text).expect("ours");
-    assert_eq!(cursor.namespace(), Some(namespace("/chat")));
-    let text = Cursor::after(OTHER).to_string();
-    let cursor = Cursor::parse(&text).expect("ours");
-    assert_eq!(cursor.socket(), SocketId::parse(OTHER));
+    assert_eq!(parsed("/chat").namespace(), Some(namespace("/chat")));
 }
 
 #[test]
-fn a_cursor_that_somebody_made_up_is_somewhere_too() {
-    let of = |bytes: &[u8]| Cursor::parse(&CURSOR.encode(bytes)).expect("a place");
+fn a_cursor_over_sockets_is_the_id_of_one() {
+    let text = Cursor::after(OTHER).to_string();
+    let query = sockets_of(&format!("cursor={text}")).expect("valid");
+    assert_eq!(query.after, SocketId::parse(OTHER));
+    for bad in ["nonsense", ".AAAA", ""] {
+        assert_eq!(
+            faults(sockets_of(&format!("cursor={bad}"))),
+            ["?cursor: is not a cursor of an earlier answer"]
+        );
+    }
+}
+
+#[test]
+fn a_cursor_that_somebody_made_up_in_the_right_form_is_somewhere_too() {
+    let of = |bytes: &[u8]| {
+        let text = format!(".{}", CURSOR.encode(bytes));
+        Cursor::parse(&text).expect("a place")
+    };
     assert_eq!(of(b"").room(), None);
     assert_eq!(of(b"a\xff\xffb").room(), Some(room("a")));
     assert_eq!(of(b"a\nb").room(), Some(room("a")));
@@ -153,11 +171,11 @@ fn a_cursor_that_somebody_made_up_is_somewhere_too() {
     assert_eq!(of(long.as_bytes()).room(), Some(room(&"é".repeat(100))));
     assert_eq!(of(b"/a,b").namespace(), Some(namespace("/a")));
     assert_eq!(of(b"a").namespace(), None);
-    assert_eq!(of(b"short").socket(), None);
-    // Trailing bits are ignored.
-    assert!(Cursor::parse("_-9").is_some());
-    for bad in ["a", "a=", "+/", "é", &"A".repeat(404)] {
-        assert_eq!(Cursor::parse(bad), None);
+    // Trailing bits mean nothing.
+    assert!(Cursor::parse("._-9").is_some());
+    let long = format!(".{}", "A".repeat(400));
+    for bad in ["", "nonsense", ".a", ".a=", ".+/", ".é", &long] {
+        assert_eq!(Cursor::parse(bad), None, "{bad}");
     }
 }
 

@@ -63,6 +63,7 @@ describe("the demo", { timeout: 120_000 }, () => {
     browser = await launch();
     [ann, bob] = [await open(browser, demo.url), await open(browser, demo.url)];
     await Promise.all([status(ann, "connected"), status(bob, "connected")]);
+    await picture(ann, "first-look");
     await rename(ann, "Ann");
     await rename(bob, "Bob");
     await ann.locator("#people [title=Bob]").waitFor();
@@ -179,9 +180,13 @@ describe("the demo", { timeout: 120_000 }, () => {
     await ann.locator("#name-error", { hasText: "this name is reserved" }).waitFor();
     await status(ann, "offline");
     await picture(ann, "refused");
-    await ann.locator("#name").fill("Ann");
-    await ann.locator("#name").press("Enter");
+    // Who gives up is who they were; who tries another name is that.
+    await ann.locator("#rename-cancel").click();
     await status(ann, "connected");
+    await bob.locator("#people [title=Ann]").waitFor();
+    await rename(ann, "Zoe");
+    await bob.locator("#people [title=Zoe]").waitFor();
+    await rename(ann, "Ann");
     await bob.locator("#people [title=Ann]").waitFor();
   });
 
@@ -191,6 +196,7 @@ describe("the demo", { timeout: 120_000 }, () => {
     await bob.locator("#cut").click();
     await bob.locator("#line li", { hasText: "Cut by you" }).waitFor();
     await bob.locator("#line li", { hasText: "Joined as Bob" }).nth(before).waitFor();
+    await picture(bob, "connection");
     await status(bob, "connected");
     await bob.locator("#transport", { hasText: "websocket" }).waitFor();
   });

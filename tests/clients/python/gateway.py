@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession, web
 
+PROGRAM = os.environ.get("SOCKGATE_BIN", "../../../target/ci/sockgate")
 SHARDS = os.environ.get("SOCKGATE_TEST_SHARDS", "2")
 DEADLINE = 10
 
@@ -26,7 +27,7 @@ class Gateway:
         listeners = "".join(f'{table}.listen = "{at}"\n' for table, at in self.listen.items())
         file.write_text(f"{listeners}server.shards = {SHARDS}\n{self.config}")
         self.process = await asyncio.create_subprocess_exec(
-            os.environ["SOCKGATE_BIN"], "serve", "--config", str(file),
+            PROGRAM, "serve", "--config", str(file),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )
         urls = {}
