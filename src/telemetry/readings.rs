@@ -73,7 +73,7 @@ impl Collector for Readings {
             let value = read();
             match kind {
                 MetricType::Counter => {
-                    metric.encode_counter::<[(&str, &str); 0], _, f64>(&value, None)?
+                    metric.encode_counter::<[(&str, &str); 0], _, f64>(&value, None)?;
                 }
                 _ => metric.encode_gauge(&value)?,
             }
