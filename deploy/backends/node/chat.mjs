@@ -2,7 +2,7 @@
 import express from "express";
 import { Webhook } from "standardwebhooks";
 
-const { APP_WHSEC, SOCKGATE_API_KEY, SOCKGATE_API = "http://127.0.0.1:3001" } = process.env;
+const { APP_WHSEC, SOCKGATE_API_KEY, SOCKGATE_API = "http://127.0.0.1:3001/v1" } = process.env;
 const { HOST = "127.0.0.1", PORT = "8000" } = process.env;
 const ROOMS = ["general", "random", "help"];
 const webhook = new Webhook(APP_WHSEC);
@@ -19,7 +19,7 @@ const toOthers = (...emit) => ({ type: "emit", ...toRoom(...emit), except: { sel
 /** What happens without a question of the gateway goes through its REST API. */
 async function emit(body) {
   const headers = { "content-type": "application/json", authorization: `Bearer ${SOCKGATE_API_KEY}` };
-  const answer = await fetch(`${SOCKGATE_API}/v1/emit`, { method: "POST", headers, body: JSON.stringify(body) });
+  const answer = await fetch(`${SOCKGATE_API}/emit`, { method: "POST", headers, body: JSON.stringify(body) });
   if (!answer.ok) throw new Error(await answer.text());
 }
 

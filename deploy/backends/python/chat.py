@@ -12,7 +12,7 @@ NAME = re.compile(r"\S(.{0,22}\S)?")
 ROOMS = ["general", "random", "help"]
 webhook = Webhook(os.environ["APP_WHSEC"])
 key = {"authorization": f"Bearer {os.environ['SOCKGATE_API_KEY']}"}
-api = httpx.AsyncClient(base_url=os.environ.get("SOCKGATE_API", "http://127.0.0.1:3001"), headers=key)
+api = httpx.AsyncClient(base_url=os.environ.get("SOCKGATE_API", "http://127.0.0.1:3001/v1"), headers=key)
 people = {}  # socket id -> name and room; the gateway keeps the same as the socket's state
 history = {room: [] for room in ROOMS}
 app = FastAPI()
@@ -31,7 +31,7 @@ def to_others(event, room, arg):
 
 async def emit(body):
     """What happens without a question of the gateway goes through its REST API."""
-    (await api.post("/v1/emit", json=body)).raise_for_status()
+    (await api.post("/emit", json=body)).raise_for_status()
 
 async def answer(call, call_id):
     socket_id, me = call["socket"]["id"], call["socket"].get("state")

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { client, closeAll, connected, next } from "../client.mjs";
+import { client, closeAll, next } from "../client.mjs";
 import { Gateway } from "../gateway.mjs";
 import { freePort, Program } from "./program.mjs";
 
@@ -72,10 +72,12 @@ for (const [language, backend] of Object.entries(backends)) {
       await program?.stop();
     });
 
-    /** Somebody who has joined; `welcome` is what they saw first. */
+    /** Somebody who has joined and is upgraded; `welcome` is what they saw first. */
     async function person(name, room) {
       const socket = client(gateway, "upgrade", { auth: { name, room } });
       const [welcome] = await next(socket, "welcome");
+      const { engine } = socket.io;
+      if (engine.transport.name !== "websocket") await next(engine, "upgrade");
       return { socket, welcome };
     }
     const ask = (socket, ...words) => socket.timeout(5000).emitWithAck(...words);
