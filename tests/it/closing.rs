@@ -73,7 +73,9 @@ async fn a_pending_poll_gets_the_close_packet() {
     let mut pending = polling.begin_poll().await;
     let close = json!([{"type": "disconnect", "reconnect": true}]);
     polling.send(order(&close)).await;
-    pending.answer().await.is(200, "1");
+    // The poll travels over a connection of its own: where the body has overtaken it, it gets what comes after the close.
+    let answer = pending.answer().await;
+    assert!(["1", "6\u{1e}1"].contains(&answer.text()), "{answer:?}");
     polling.expect_gone().await;
 }
 

@@ -357,9 +357,9 @@ async fn a_server_that_is_down_is_answered_for_and_logged_once() {
     let listener = socket.listen(16).unwrap();
     let pages = Pages { listener, address };
     let mut client = Exchange::begin(gateway.clients, &request("GET", "/", &[], b"")).await;
-    let mut link = pages.accept().await;
+    let mut accepted = pages.accept().await;
     link.head().await;
-    link.ok("back").await;
+    accepted.ok("back").await;
     client.answer().await.is(200, "back");
     gateway
         .log_line(&["fallback server answers again", "3"])
