@@ -358,7 +358,7 @@ async fn a_server_that_is_down_is_answered_for_and_logged_once() {
     let pages = Pages { listener, address };
     let mut client = Exchange::begin(gateway.clients, &request("GET", "/", &[], b"")).await;
     let mut accepted = pages.accept().await;
-    link.head().await;
+    accepted.head().await;
     accepted.ok("back").await;
     client.answer().await.is(200, "back");
     gateway
