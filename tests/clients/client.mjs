@@ -13,7 +13,8 @@ const open = new Set();
 
 /** A client that is closed at the end of the test by `closeAll`. */
 export function client(gateway, way, options = {}, namespace = "") {
-  const socket = io(gateway.url + namespace, { forceNew: true, reconnectionDelay: 100, ...WAYS[way], ...options });
+  const quick = { reconnectionDelay: 100, reconnectionDelayMax: 500 };
+  const socket = io(gateway.url + namespace, { forceNew: true, ...quick, ...WAYS[way], ...options });
   open.add(socket);
   return socket;
 }
