@@ -45,7 +45,7 @@ use self::effect::{Departed, Effect, Turn};
 use self::id::{Room, ShardId, SocketId, UserId};
 use self::key::{ConnectionKey, SocketKey};
 use self::outbox::Outbox;
-use self::reads::{Answer, Query, SocketsQuery};
+use self::reads::{Answer, Query, SocketRecord, SocketsQuery};
 use self::settings::Settings;
 use self::state::State;
 use self::switchboard::Switchboard;
@@ -211,6 +211,13 @@ impl Hub {
         Some(f(&state.view(index)))
     }
 
+    /// What a read tells about a socket, without what only the session knows.
+    pub fn record(&self, socket: SocketKey) -> Option<SocketRecord> {
+        let state = self.state.borrow();
+        let index = state.roster.index(socket)?;
+        Some(state.view(index).record())
+    }
+
     /// The socket with this public id.
     pub fn find(&self, id: &SocketId) -> Option<SocketKey> {
         let state = self.state.borrow();
@@ -244,7 +251,7 @@ impl Hub {
         }
     }
 
-    /// Hands an action to the switchboard, with this moment as the beginning of its list.
+    /// Hands an action of a list that began at this moment to the switchboard, see [`Switchboard::perform`].
     pub async fn perform(&self, action: Action, begun: Instant) -> Applied {
         self.switchboard.perform(action, begun).await
     }

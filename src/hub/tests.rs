@@ -302,6 +302,23 @@ fn a_cut_by_an_own_packet_comes_with_the_next_turn_and_rings() {
 }
 
 #[test]
+fn a_busy_inbox_lets_the_other_tasks_go_first() {
+    let hub = hub();
+    hub.client();
+    let mut ready = std::pin::pin!(hub.ready());
+    assert_eq!(ready.as_mut().now_or_never(), None, "nothing is there");
+    let _handed_over = hub
+        .perform(emit(to_all(), "x"), Instant::now())
+        .now_or_never();
+    assert_eq!(ready.now_or_never(), Some(()), "the bell has rung");
+    let mut again = std::pin::pin!(hub.ready());
+    assert_eq!(again.as_mut().now_or_never(), None, "it gives way once");
+    assert_eq!(again.now_or_never(), Some(()));
+    drop(hub.turn());
+    assert_eq!(hub.ready().now_or_never(), None);
+}
+
+#[test]
 fn what_is_put_back_over_the_bound_cuts() {
     let limits = Settings {
         outbox_frames: 2,

@@ -30,11 +30,7 @@ fn ask(hubs: &[Hub], query: &Query) -> Vec<Answer> {
                     panic!("only reads");
                 };
                 let page = hub.sockets(&query).into_iter();
-                #[expect(
-                    clippy::redundant_closure_for_method_calls,
-                    reason = "the method is not general over the lifetime of the view"
-                )]
-                let page = page.filter_map(|key| hub.socket(key, |view| view.record()));
+                let page = page.filter_map(|key| hub.record(key));
                 answer
                     .send(Answer::Sockets(page.collect()))
                     .expect("it is waited for");

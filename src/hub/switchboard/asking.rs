@@ -15,7 +15,8 @@ use crate::protocol::frame::Frame;
 impl Switchboard {
     /// Emits a packet that asks for an acknowledgement. The frame must carry `id`, from [`next_ack_id`](Self::next_ack_id).
     ///
-    /// Whom a volatile one does not reach is not asked. Of the answers at most `answer_bytes` are kept. Dropping what is returned ends the waiting.
+    /// Whom a volatile one does not reach is not asked. Of the answers at most `answer_bytes` are kept. Dropping what is returned
+    /// ends the waiting.
     ///
     /// # Why
     /// The bound must be known before anything is sent, but only the shards know who is meant: they count first. Sockets that
