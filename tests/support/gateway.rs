@@ -288,6 +288,11 @@ impl Gateway {
             .collect()
     }
 
+    /// A number of the metrics; 0 where there is none of that name.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        self.metrics().await.get(name).copied().unwrap_or(0.0)
+    }
+
     /// Awaits that a number of the metrics is this.
     pub(crate) async fn metric_is(&self, name: &str, value: f64) {
         eventually(format_args!("{name} = {value}"), async || {
