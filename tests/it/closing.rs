@@ -75,18 +75,21 @@ async fn a_pending_poll_gets_the_close_packet() {
     let (gateway, _backend) = obedient().await;
     let close = json!([{"type": "disconnect", "reconnect": true}]);
     // Two connections: now and then the POST is handled before the GET.
-    eventually("a poll that was there before the close", async || {
-        let polling = joined(&gateway).await;
-        let mut pending = polling.begin_poll().await;
-        polling.send(order(&close)).await;
-        let answer = pending.answer().await;
-        polling.expect_gone().await;
-        if answer.text() == OVERTAKEN {
-            return Err("the close overtook the poll".to_owned());
-        }
-        answer.is(200, "1");
-        Ok(())
-    })
+    Box::pin(eventually(
+        "a poll that was there before the close",
+        async || {
+            let polling = joined(&gateway).await;
+            let mut pending = polling.begin_poll().await;
+            polling.send(order(&close)).await;
+            let answer = pending.answer().await;
+            polling.expect_gone().await;
+            if answer.text() == OVERTAKEN {
+                return Err("the close overtook the poll".to_owned());
+            }
+            answer.is(200, "1");
+            Ok(())
+        },
+    ))
     .await;
 }
 
