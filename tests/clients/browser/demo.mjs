@@ -2,11 +2,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { HOST } from "../gateway.mjs";
 
 export class Demo {
   static async start() {
     const demo = new Demo();
-    demo.listen = { SERVER: "127.0.0.1:0", API: "127.0.0.1:0", ADMIN: "127.0.0.1:0" };
+    demo.listen = { SERVER: `${HOST}:0`, API: `${HOST}:0`, ADMIN: `${HOST}:0` };
     await demo.launch();
     return demo;
   }

@@ -111,7 +111,7 @@ upstream = "app"
     assert.deepEqual(page, { name: "guest 1", ip: "127.0.0.1" });
     assert.equal(socket, gateway.url);
     const cookies = await first.context().cookies();
-    assert.deepEqual(cookies.map(({ name, domain, httpOnly }) => [name, domain, httpOnly]), [["session", "127.0.0.1", true]]);
+    assert.deepEqual(cookies.map(({ name, domain, httpOnly }) => [name, domain, httpOnly]), [["session", new URL(gateway.url).hostname, true]]);
   });
 
   test("a visitor without a session is refused by the application itself", async () => {
