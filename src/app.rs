@@ -28,7 +28,7 @@ use crate::hub::Hub;
 use crate::hub::id::{NodeTag, ShardId};
 use crate::hub::switchboard::Switchboard;
 use crate::protocol::websocket;
-use crate::server::accept::{self, Acceptor};
+use crate::server::accept::{self, Acceptor, Connection};
 use crate::server::client_files::ClientFiles;
 use crate::server::connection::Head;
 use crate::server::deadline::Deadlines;
@@ -153,6 +153,8 @@ struct Shared {
     started: Instant,
     switchboard: Arc<Switchboard>,
     admission: Arc<Admission>,
+    /// Not ready any more.
+    draining: Arc<AtomicBool>,
     /// New handshakes are refused.
     closed: Arc<AtomicBool>,
     refused: Arc<origin::Refused>,
@@ -170,18 +172,14 @@ struct Gateway {
 impl Gateway {
     fn start(config: &Arc<Config>, listeners: Listeners, plan: Plan) -> Result<Self, StartError> {
         let addresses = listeners.addresses()?;
-        let count = config.server.shards;
-        let (mail, mail_in): (Vec<_>, Vec<_>) =
-            (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-        let (connections, connections_in): (Vec<_>, Vec<_>) =
-            (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-        let (orders, watching) = watch::channel(Order::Run);
         let mut registry = Registry::default();
         let webhooks = Webhooks::new(config, &mut registry)?;
         webhooks.deliver_notices()?;
-        let shared = Shared::new(config, webhooks, mail);
+        let wires = Wires::new(config.server.shards);
+        let shared = Shared::new(config, webhooks, wires.mail);
         announce::announce(config, &shared.memory);
-        let counts = Counts::new(count, config.namespaces.len());
+        let counts = Counts::new(config.server.shards, config.namespaces.len());
+        counts.register(&shared, &mut registry);
         let stop = Stop::new();
         let duties = Duties {
             head: head(config),
@@ -190,73 +188,87 @@ impl Gateway {
             stop: stop.clone(),
             lag: counts.lag.clone(),
         };
-        let mut shards = Vec::new();
-        for (index, (mail, connections)) in mail_in.into_iter().zip(connections_in).enumerate() {
-            let doors = Doors {
-                connections,
-                mail,
-                orders: watching.clone(),
-            };
+        let shards = wires.doors.into_iter().enumerate().map(|(index, doors)| {
             let (hub, traffic) = (counts.hubs[index].clone(), counts.traffic[index].clone());
-            let own = shared.clone();
-            let build = move || own.context(index, hub, traffic);
-            shards.push(shards::start(index, doors, duties.clone(), build)?);
-        }
-        let draining = Arc::new(AtomicBool::new(false));
+            let shared = shared.clone();
+            let build = move || shared.context(index, hub, traffic);
+            shards::start(index, doors, duties.clone(), build)
+        });
+        let shards = shards.collect::<io::Result<_>>()?;
         let acceptor = Acceptor::new(
             Arc::clone(&shared.admission),
-            connections,
+            wires.connections,
             Arc::clone(&counts.control),
             &config.server,
         );
-        counts.register(&shared, &draining, &mut registry);
-        serve(
-            listeners,
-            &Arc::new(acceptor),
-            &shared,
-            &counts,
-            &draining,
-            registry,
-            &stop,
-        );
-        Ok(Self {
-            addresses,
-            ending: Ending {
-                shards,
-                traffic: counts.traffic,
-                orders,
-                plan,
-                admission: shared.admission,
-                draining,
-                closed: shared.closed,
-                stop,
-                webhooks: shared.webhooks,
-                settings: config.server.drain.clone(),
-            },
-        })
+        serve(listeners, acceptor, &shared, &counts, registry, &stop);
+        let ending = Ending {
+            shards,
+            traffic: counts.traffic,
+            orders: wires.orders,
+            plan,
+            admission: shared.admission,
+            draining: shared.draining,
+            closed: shared.closed,
+            stop,
+            webhooks: shared.webhooks,
+            settings: config.server.drain.clone(),
+        };
+        Ok(Self { addresses, ending })
+    }
+}
+
+/// The ways to the shards, and their ends there.
+struct Wires {
+    mail: Vec<mpsc::UnboundedSender<Mail>>,
+    connections: Vec<mpsc::UnboundedSender<Connection>>,
+    orders: watch::Sender<Order>,
+    doors: Vec<Doors>,
+}
+
+impl Wires {
+    fn new(shards: usize) -> Self {
+        let (orders, watching) = watch::channel(Order::Run);
+        let mut wires = Self {
+            mail: Vec::new(),
+            connections: Vec::new(),
+            orders,
+            doors: Vec::new(),
+        };
+        for _ in 0..shards {
+            let (to_mail, mail) = mpsc::unbounded_channel();
+            let (to_connections, connections) = mpsc::unbounded_channel();
+            wires.mail.push(to_mail);
+            wires.connections.push(to_connections);
+            wires.doors.push(Doors {
+                connections,
+                mail,
+                orders: watching.clone(),
+            });
+        }
+        wires
     }
 }
 
 /// Starts what runs on the control thread.
 fn serve(
     listeners: Listeners,
-    acceptor: &Arc<Acceptor>,
+    acceptor: Acceptor,
     shared: &Shared,
     counts: &Counts,
-    draining: &Arc<AtomicBool>,
     mut registry: Registry,
     stop: &Stop,
 ) {
-    let head = head(&shared.config);
+    let (head, acceptor) = (head(&shared.config), Arc::new(acceptor));
     let memory = Arc::clone(&shared.memory);
     crate::tasks::spawn("memory", async move { memory.run().await });
     for listener in listeners.clients {
         crate::tasks::spawn(
             "accept",
-            accept::run(listener, Arc::clone(acceptor), stop.clone()),
+            accept::run(listener, Arc::clone(&acceptor), stop.clone()),
         );
     }
-    let api = rest::api(shared, draining, &mut registry);
+    let api = rest::api(shared, &shared.draining, &mut registry);
     for listener in listeners.api {
         crate::tasks::spawn(
             "api",
@@ -267,7 +279,7 @@ fn serve(
     let probes = Probes {
         started: shared.started,
         shards: Arc::clone(&counts.traffic),
-        draining: Arc::clone(draining),
+        draining: Arc::clone(&shared.draining),
         memory: Arc::clone(&shared.memory),
         upstreams: Arc::new(move || upstreams.upstreams().iter().map(|u| told(u)).collect()),
         registry: Arc::new(registry),
@@ -356,7 +368,8 @@ impl Shared {
             switchboard,
             builtin,
             admission: Arc::new(Admission::new(&admission(config))),
-            closed: Arc::new(AtomicBool::new(false)),
+            draining: Arc::default(),
+            closed: Arc::default(),
             refused: Arc::default(),
             webhooks,
             memory: Arc::default(),

@@ -1,7 +1,7 @@
 //! The metrics of the node, put together: what its threads count, and what is looked up when somebody scrapes (operations d2).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
@@ -43,12 +43,7 @@ impl Counts {
     }
 
     /// Registers everything that is the node's own.
-    pub(super) fn register(
-        &self,
-        shared: &Shared,
-        draining: &Arc<AtomicBool>,
-        registry: &mut Registry,
-    ) {
+    pub(super) fn register(&self, shared: &Shared, registry: &mut Registry) {
         let build = Info::new([
             ("version", env!("CARGO_PKG_VERSION")),
             (
@@ -69,16 +64,16 @@ impl Counts {
             "How late the timers of the shards run",
             self.lag.clone(),
         );
-        registry.register_collector(Box::new(of_node(shared, draining)));
+        registry.register_collector(Box::new(of_node(shared)));
         registry.register_collector(Box::new(of_memory(shared)));
         registry.register_collector(Box::new(process::readings()));
     }
 }
 
-fn of_node(shared: &Shared, draining: &Arc<AtomicBool>) -> Readings {
+fn of_node(shared: &Shared) -> Readings {
     let (admission, switchboard) = (&shared.admission, &shared.switchboard);
     let (connections, most, held) = (admission.clone(), admission.clone(), admission.clone());
-    let (rooms, draining) = (switchboard.clone(), Arc::clone(draining));
+    let (rooms, draining) = (switchboard.clone(), shared.draining.clone());
     Readings::default()
         .gauge(
             "sockgate_listener_connections",
