@@ -239,7 +239,7 @@ impl<S> Timed<S> {
         };
         let stall = self.stall.map(|at| (at, Missed::Stall));
         let earliest = wait.into_iter().chain(stall).min_by_key(|(at, _)| *at);
-        let Some((at, missed)) = earliest else {
+        let Some((at, missed)) = earliest.filter(|_| self.goodbye.is_none()) else {
             return Poll::Pending;
         };
         if self.sleep.deadline() != at {
