@@ -59,23 +59,8 @@ impl fmt::Debug for Probes {
 
 impl Service for Probes {
     async fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> Response<Full<Bytes>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
-        match request.uri().path() {
-            "/livez" => self.live(),
-            "/readyz" if is_verbose(request.uri().query()) => self.tell(),
-            "/readyz" => self.ready(),
-            "/metrics" => self.metrics(),
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "not found; there are /livez, /readyz and /metrics\n",
-            ),
-        }
+        let uri = request.uri();
+        self.respond(request.method(), uri.path(), uri.query())
     }
 }
 
@@ -85,6 +70,26 @@ fn is_verbose(query: Option<&str>) -> bool {
 }
 
 impl Probes {
+    fn respond(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Full<Bytes>> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match path {
+            "/livez" => self.live(),
+            "/readyz" if is_verbose(query) => self.tell(),
+            "/readyz" => self.ready(),
+            "/metrics" => self.metrics(),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "not found; there are /livez, /readyz and /metrics\n",
+            ),
+        }
+    }
+
     /// Milliseconds since each shard has ticked.
     fn ticks(&self) -> impl Iterator<Item = u64> {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -167,4 +172,71 @@ fn response(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::telemetry::memory::Use;
+    use http_body_util::BodyExt as _;
+    use std::time::Duration;
+
+    /// A gateway that has run for ten seconds, with one shard that ticked then.
+    fn probes(ticked_ms: u64, used: u64) -> Probes {
+        let shard = Traffic::default();
+        shard.ticked_ms.set(ticked_ms);
+        Probes {
+            started: Instant::now().checked_sub(Duration::from_secs(10)).unwrap(),
+            shards: [Arc::new(shard)].into(),
+            draining: Arc::default(),
+            memory: Arc::new(Watch::at(Use { used, limit: 100 })),
+            upstreams: Arc::new(|| vec![json!({"name": "app", "ok": false})]),
+            registry: Arc::default(),
+        }
+    }
+
+    async fn get(probes: &Probes, path: &str, query: Option<&str>) -> (u16, String) {
+        let response = probes.respond(&Method::GET, path, query);
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_does_not_tick_is_no_life() {
+        assert_eq!(get(&probes(9_900, 0), "/livez", None).await.0, 200);
+        let stuck = probes(7_000, 0);
+        assert_eq!(get(&stuck, "/livez", None).await.0, 503);
+        // Restarting is for the liveness probe to decide; traffic goes on to the other shards.
+        assert_eq!(get(&stuck, "/readyz", None).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_memory_is_full_is_alive_and_not_ready() {
+        let full = probes(10_000, 88);
+        assert_eq!(get(&full, "/livez", None).await.0, 200);
+        assert_eq!(get(&full, "/readyz", None).await.0, 503);
+        assert_eq!(get(&probes(10_000, 87), "/readyz", None).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn the_verbose_answer_tells_what_led_to_it() {
+        let full = probes(10_000, 90);
+        full.draining.store(true, Ordering::Relaxed);
+        for query in ["verbose", "verbose=1", "x=y&verbose"] {
+            let (status, body) = get(&full, "/readyz", Some(query)).await;
+            assert_eq!(status, 503);
+            let body: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["ready"], false);
+            assert_eq!(body["checks"]["listeners"]["ok"], true);
+            assert_eq!(body["checks"]["drain"]["ok"], false);
+            assert_eq!(body["checks"]["memory"]["used_bytes"], 90);
+            assert_eq!(body["shards"][0]["ok"], true);
+            assert_eq!(body["upstreams"][0]["name"], "app");
+        }
+        let (status, body) = get(&probes(10_000, 0), "/readyz", Some("verbose")).await;
+        assert_eq!(status, 200);
+        assert!(body.contains(r#""ready":true"#), "{body}");
+    }
 }

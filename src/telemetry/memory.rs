@@ -83,6 +83,19 @@ impl Watch {
         watch
     }
 
+    /// One that has found this.
+    #[cfg(test)]
+    pub(crate) fn at(now: Use) -> Self {
+        let watch = Self {
+            groups: Vec::new(),
+            used: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
+            level: AtomicU8::new(Level::Calm as u8),
+        };
+        watch.take(now);
+        watch
+    }
+
     /// Looks again and again, for ever.
     pub async fn run(&self) {
         let mut interval = tokio::time::interval(LOOK);

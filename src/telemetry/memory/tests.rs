@@ -163,12 +163,10 @@ fn without_a_group_the_process_counts_against_the_machine() {
 
 #[test]
 fn levels_begin_at_their_share_and_end_a_little_below() {
-    let watch = Watch {
-        groups: Vec::new(),
-        used: AtomicU64::new(0),
-        limit: AtomicU64::new(0),
-        level: AtomicU8::new(0),
-    };
+    let watch = Watch::at(Use {
+        used: 0,
+        limit: 100,
+    });
     let steps = [
         (79, Level::Calm),
         (80, Level::Scarce),
