@@ -148,3 +148,116 @@ async fn metrics_have_bounded_labels_and_no_names_of_people_or_rooms() {
         .find(|name| name.starts_with("sockgate_build_info{"));
     assert!(build.is_some(), "{metrics:#?}");
 }
+
+/// Labels that the configuration or a closed list bounds. Nothing that a client, a user or a room is called is among them.
+const LABELS: [&str; 14] = [
+    "transport",
+    "reason",
+    "result",
+    "limit",
+    "namespace",
+    "dir",
+    "layer",
+    "route",
+    "code",
+    "upstream",
+    "op",
+    "le",
+    "version",
+    "revision",
+];
+
+/// Names of the labels of a series; their values may hold anything but a quote that is not escaped.
+fn labels(series: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let Some((_, mut rest)) = series.split_once('{') else {
+        return names;
+    };
+    while let Some((name, value)) = rest.split_once("=\"") {
+        names.push(name.trim_start_matches(','));
+        let end = value.replace("\\\\", "__").replace("\\\"", "__").find('"');
+        rest = &value[end.expect("the end of a value") + 1..];
+    }
+    names
+}
+
+#[tokio::test]
+async fn a_large_configuration_in_trouble_stays_within_the_budget_of_series() {
+    use std::fmt::Write as _;
+    let backend = Backend::start().await;
+    let mut config = backend.everything();
+    for n in 0..50 {
+        write!(
+            config,
+            "[[namespace]]\nmatch = \"/n{n}-*\"\n[[namespace.route]]\non = [\"connect\", \"disconnect\"]\nupstream = \"app\"\n"
+        )
+        .unwrap();
+    }
+    let gateway = Gateway::start(&config).await;
+    let moods: [fn() -> Reply; 5] = [
+        || json!({}).into(),
+        || Reply::status(500),
+        || Reply::status(403),
+        Reply::html,
+        || Reply::Close,
+    ];
+    for (round, mood) in moods.into_iter().enumerate() {
+        backend.answer(move |_| mood());
+        for n in 0..50 {
+            let mut client = Client::open(Kind::WebSocket, &gateway).await;
+            client.send(&format!("40/n{n}-{round},")).await;
+            client.send("40").await;
+            client.send(r#"42["event"]"#).await;
+            client.send("garbage").await;
+        }
+    }
+    gateway.get("EIO=3&transport=x").await;
+    let sessions = r#"sockgate_connections{transport="websocket"}"#;
+    gateway.metric_is(sessions, 0.0).await;
+    let metrics = gateway.metrics().await;
+    assert!(metrics.len() < 1500, "{} series", metrics.len());
+    for series in metrics.keys() {
+        for label in labels(series) {
+            assert!(LABELS.contains(&label), "{label} in {series}");
+        }
+    }
+    assert_eq!(labels(r#"a{b="x\"y",user="}"}"#), ["b", "user"]);
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics_and_each_family_is_described() {
+    let gateway = Gateway::start(ECHO).await;
+    let answer = get(gateway.admin, "/metrics").await;
+    answer.has(
+        "content-type",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    );
+    let text = answer.text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let described: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next())
+        .collect();
+    for family in &described {
+        let kinds = text.matches(&format!("# TYPE {family} ")).count();
+        assert_eq!(kinds, 1, "{family}");
+    }
+    let unique: std::collections::BTreeSet<_> = described.iter().collect();
+    assert_eq!(unique.len(), described.len(), "a family is there twice");
+    for name in [
+        "process_open_fds",
+        "process_max_fds",
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "process_start_time_seconds",
+        "sockgate_encodings_total",
+        "sockgate_rooms",
+        "sockgate_overload_level",
+        "sockgate_memory_used_bytes",
+        "sockgate_task_panics_total",
+        "sockgate_runtime_lag_seconds_count",
+        "sockgate_draining",
+    ] {
+        assert!(text.contains(&format!("\n{name} ")), "no {name} in {text}");
+    }
+}

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -221,9 +221,22 @@ impl Gateway {
 
     /// Sends a signal to this process.
     pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
         let id = self.child.id().expect("the process runs");
-        let id = Pid::from_raw(id.cast_signed()).expect("a process has an id");
-        kill_process(id, signal).unwrap();
+        Pid::from_raw(id.cast_signed()).expect("a process has an id")
+    }
+
+    /// Sets the limit of open files of the running process; the former one.
+    pub(crate) fn limit_files(&self, files: u64) -> u64 {
+        let limit = Rlimit {
+            current: Some(files),
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        let former = prlimit(Some(self.pid()), Resource::Nofile, limit).unwrap();
+        former.current.expect("a number")
     }
 
     /// Awaits the end of the process.
