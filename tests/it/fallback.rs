@@ -352,8 +352,9 @@ async fn a_server_that_is_down_is_answered_for_and_logged_once() {
         answer.has("content-type", "text/plain; charset=utf-8");
         assert!(answer.text().contains("cannot be reached"), "{answer:?}");
     }
-    let line = gateway.log_line(&["fallback server does not answer"]).await;
-    assert!(line.contains("refused"), "{line}");
+    gateway
+        .log_line(&["fallback server does not answer", "refused"])
+        .await;
     let listener = socket.listen(16).unwrap();
     let pages = Pages { listener, address };
     let mut client = Exchange::begin(gateway.clients, &request("GET", "/", &[], b"")).await;
