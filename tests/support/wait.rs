@@ -32,7 +32,7 @@ pub(crate) async fn eventually<T>(
 ) -> T {
     let end = tokio::time::Instant::now() + DEADLINE;
     loop {
-        let seen = match within(&what, probe()).await {
+        let seen = match within(&what, Box::pin(probe())).await {
             Ok(found) => return found,
             Err(seen) => seen,
         };
