@@ -94,12 +94,12 @@ for (const way of Object.keys(WAYS)) {
     test("an emit over REST reaches who it is for and nobody else", async () => {
       const a = await connected(gateway, way);
       const b = await connected(gateway, way);
+      const heard = [];
+      b.onAny((event) => heard.push(event));
       const news = next(a, "news");
       const { status } = await gateway.post("/emit", { event: "news", args: [{ id: 1 }], to: { sockets: [a.id] } });
       assert.equal(status, 202);
       assert.deepEqual(await news, [{ id: 1 }]);
-      const heard = [];
-      b.onAny((event) => heard.push(event));
       b.emit("echo");
       await next(b, "echo");
       assert.deepEqual(heard, ["echo"]);
