@@ -12,13 +12,17 @@ PROGRAM = os.environ.get("SOCKGATE_BIN", "../../../target/ci/sockgate")
 SHARDS = os.environ.get("SOCKGATE_TEST_SHARDS", "2")
 DEADLINE = 10
 
+# An address of this process alone. Connections to it start from 127.0.0.1, so between the end of a listener and its restart nobody
+# can have taken its port: not another test, and not a client that tries to come back.
+HOST = f"127.{1 + (os.getpid() >> 16)}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+
 
 class Gateway:
     """A gateway on ports of its own; `config` is TOML without listeners."""
 
     def __init__(self, config):
         self.config = config
-        self.listen = dict.fromkeys(("server", "api", "admin"), "127.0.0.1:0")
+        self.listen = dict.fromkeys(("server", "api", "admin"), f"{HOST}:0")
         self.folder = tempfile.TemporaryDirectory(prefix="sockgate-")
 
     async def launch(self):
@@ -62,18 +66,24 @@ class Backend:
     """A webhook backend; `answer` gets each request's body and gives the reply."""
 
     def __init__(self):
+        self.port = 0
         self.requests = []
         self.answer = lambda body: {}
 
     async def launch(self):
-        """Listens on a port of its own."""
+        """Listens on a port of its own, always the same."""
         app = web.Application(client_max_size=1 << 26)
         app.router.add_post("/", self._handle)
         self.runner = web.AppRunner(app)
         await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self.runner, HOST, self.port).start()
         self.port = self.runner.addresses[0][1]
         return self
+
+    @property
+    def upstream(self):
+        """TOML of an upstream `app` that is this backend."""
+        return f'[[upstream]]\nname = "app"\nurl = "http://{HOST}:{self.port}/"\n'
 
     async def _handle(self, request):
         body = json.loads(await request.read())

@@ -5,39 +5,19 @@ import unittest
 
 import socketio
 
-from gateway import DEADLINE, Backend, Gateway
-
-ROUTES = """
-[[namespace.route]]
-on = "connect"
-upstream = "app"
-[[namespace.route]]
-event = "echo"
-reply = "echo"
-[[namespace.route]]
-event = "say"
-relay = { to = "all", except_self = false }
-[[namespace.route]]
-event = "*"
-upstream = "app"
-"""
-
-WAYS = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": ["polling", "websocket"]}
+from case import WAYS, GatewayCase
+from gateway import DEADLINE
 
 
-class PythonClient(unittest.IsolatedAsyncioTestCase):
+class PythonClient(GatewayCase):
     async def asyncSetUp(self):
-        self.backend = await Backend().launch()
-        upstream = f'[[upstream]]\nname = "app"\nurl = "http://127.0.0.1:{self.backend.port}/"\n'
-        config = f'{upstream}[[namespace]]\nmatch = "/"\n{ROUTES}[[namespace]]\nmatch = "/chat"\n{ROUTES}'
-        self.gateway = await Gateway(config).launch()
+        await super().asyncSetUp()
         self.clients = []
 
     async def asyncTearDown(self):
         for client in self.clients:
             await client.shutdown()
-        await self.gateway.stop()
-        await self.backend.stop()
+        await super().asyncTearDown()
 
     def client(self):
         client = socketio.AsyncClient(reconnection_delay=0.1, reconnection_delay_max=0.2)
@@ -165,6 +145,24 @@ class PythonClient(unittest.IsolatedAsyncioTestCase):
                 echoes = self.hears(client, "echo")
                 await client.emit("echo", "back")
                 self.assertEqual(await self.next(echoes), ["back"])
+
+    async def test_while_the_backend_is_away_clients_stay_and_newcomers_wait(self):
+        stayed = {way: await self.connected(way) for way in WAYS}
+        gone = {way: self.hears(client, "disconnect") for way, client in stayed.items()}
+        await self.backend.stop()
+        for way in WAYS:
+            with self.subTest(way):
+                # The library's own patience is one second; a CONNECT is held for longer.
+                with self.assertRaises(socketio.exceptions.ConnectionError):
+                    await self.client().connect(self.gateway.url, transports=WAYS[way], wait_timeout=1)
+                await stayed[way].emit("unheard")
+        newcomers = [asyncio.create_task(self.connected(way)) for way in WAYS]
+        await self.backend.launch()
+        for client in await asyncio.gather(*newcomers):
+            self.assertEqual(await client.call("echo", "in", timeout=5), "in")
+        for way, client in stayed.items():
+            self.assertEqual(await client.call("echo", "still here", timeout=5), "still here")
+            self.assertTrue(gone[way].empty())
 
     async def test_a_disconnect_by_the_backend_is_told(self):
         self.backend.answer = lambda body: {"actions": [{"type": "disconnect"}]} if body["type"] == "event" else {}
