@@ -90,7 +90,7 @@ pub(super) async fn list(
 async fn perform(
     api: &Inner,
     caller: &Caller<'_>,
-    action: Action,
+    mut action: Action,
     begun: Instant,
     pointer: &str,
 ) -> Result<Applied, Problem> {
@@ -99,8 +99,11 @@ async fn perform(
         return Err(foreign_sockets(pointer));
     }
     let switchboard = &api.parts.switchboard;
-    if matches!(action, Action::Emit { .. }) {
-        switchboard.count_encoding();
+    let mut why = None;
+    match &mut action {
+        Action::Emit { .. } => switchboard.count_encoding(),
+        Action::Disconnect { reason, .. } => why = reason.take(),
+        _ => {}
     }
     // All actions of a request together wait no longer than one.
     let patience = PATIENCE.saturating_sub(begun.elapsed());
@@ -108,6 +111,9 @@ async fn perform(
         .perform_within(action, begun.into_std(), patience)
         .await;
     let applied = applied.map_err(unapplied)?;
+    if let Some(reason) = why {
+        tracing::debug!(reason, sockets = applied.sockets, "a request disconnects");
+    }
     if applied.sockets == 0 && applied.limited > 0 {
         let detail = "no socket could join: each has as many rooms as it may, or the node has";
         return Err(Problem::new(Code::Limit, detail));

@@ -48,7 +48,7 @@ pub(super) fn api(shared: &Shared, draining: &Arc<AtomicBool>, registry: &mut Re
 fn node(shared: &Shared, draining: &Arc<AtomicBool>) -> impl Fn() -> NodeItem + use<> {
     let started_at = SystemTime::now();
     let admission = Arc::clone(&shared.admission);
-    let draining = Arc::clone(draining);
+    let (draining, memory) = (Arc::clone(draining), Arc::clone(&shared.memory));
     let (tag, shards) = (shared.node, shared.config.server.shards);
     let name = shared.config.server.node.clone();
     move || NodeItem {
@@ -60,6 +60,8 @@ fn node(shared: &Shared, draining: &Arc<AtomicBool>) -> impl Fn() -> NodeItem + 
         shards,
         state: if draining.load(Ordering::Relaxed) {
             NodeState::Draining
+        } else if memory.is_full() {
+            NodeState::Unready
         } else {
             NodeState::Ready
         },

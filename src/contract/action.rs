@@ -120,9 +120,8 @@ impl Actions<'_> {
     pub(super) fn disconnect(&self, action: &Object<'_, '_>) -> Option<Action> {
         let reconnect = action.or("reconnect", false, Value::boolean);
         let close = action.or("close", false, Value::boolean);
-        if let Some(reason) = action.get("reason") {
-            reason.text_up_to(MAX_REASON);
-        }
+        let reason = action.get("reason");
+        let reason = reason.and_then(|reason| reason.text_up_to(MAX_REASON));
         let to = self.origin.audience(action, &Reach::EVERYWHERE);
         let ending = match (reconnect, close) {
             (false, false) => Ending::Namespace,
@@ -133,7 +132,11 @@ impl Actions<'_> {
                 return action.refuse("close", Cause::Invalid, detail);
             }
         };
-        Some(Action::Disconnect { to: to?, ending })
+        Some(Action::Disconnect {
+            to: to?,
+            ending,
+            reason: reason.map(|reason| reason.as_ref().into()),
+        })
     }
 
     fn state(&self, action: &Object<'_, '_>) -> Option<Action> {

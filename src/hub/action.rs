@@ -136,6 +136,8 @@ pub enum Action {
         to: Audience,
         /// How.
         ending: Ending,
+        /// Why, in the backend's words: for whoever performs it to log.
+        reason: Option<Box<str>>,
     },
     /// Replaces the state of sockets.
     State {

@@ -326,7 +326,7 @@ impl Hub {
                 let sockets = self.with(|state| state.sockets(to));
                 self.leave_all(&sockets, &to.namespace, rooms)
             }
-            Action::Disconnect { to, ending } => {
+            Action::Disconnect { to, ending, .. } => {
                 let mut ended = Vec::new();
                 let applied = self.with(|state| state.disconnect(to, *ending, &mut ended));
                 self.vacate(&ended);

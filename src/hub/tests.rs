@@ -139,7 +139,11 @@ fn a_disconnect_ends_every_namespace_of_the_connection_where_it_says_so() {
     hub.socket_in(connection, "/chat");
     let to = Audience::socket(namespace("/"), hub.id(socket));
     let ending = Ending::Connection;
-    let turn = hub.act_now(Action::Disconnect { to, ending });
+    let turn = hub.act_now(Action::Disconnect {
+        to,
+        ending,
+        reason: None,
+    });
     assert_eq!(turn.effects.len(), 3);
     assert!(matches!(turn.effects[2], Effect::CloseConnection { .. }));
     let packets = hub.received(connection);
@@ -646,7 +650,11 @@ fn a_disconnect_of_a_namespace_leaves_the_others_alone() {
     hub.join(socket, &[room("b"), room("a")]);
     let to = Audience::socket(namespace("/"), hub.id(socket));
     let ending = Ending::Namespace;
-    let turn = hub.act_now(Action::Disconnect { to, ending });
+    let turn = hub.act_now(Action::Disconnect {
+        to,
+        ending,
+        reason: None,
+    });
     let [
         Effect::Ended {
             socket: ended,
@@ -672,7 +680,11 @@ fn a_transport_close_sends_no_packet() {
     let (connection, socket) = hub.client();
     let to = Audience::socket(namespace("/"), hub.id(socket));
     let ending = Ending::Transport;
-    let turn = hub.act_now(Action::Disconnect { to, ending });
+    let turn = hub.act_now(Action::Disconnect {
+        to,
+        ending,
+        reason: None,
+    });
     assert!(matches!(
         turn.effects[..],
         [Effect::Ended { .. }, Effect::CloseConnection { .. }]

@@ -309,6 +309,13 @@ impl Work {
 
     async fn perform(&self, action: Action, begun: Instant) {
         self.session.performed();
+        if let Action::Disconnect {
+            reason: Some(reason),
+            ..
+        } = &action
+        {
+            tracing::debug!(socket = %self.socket.id, reason, "a reply disconnects");
+        }
         // Without a deadline: where there are no places the lane waits, and its client with it.
         self.session.shard.hub.perform(action, begun).await;
     }

@@ -208,6 +208,24 @@ async fn a_disconnect_ends_the_namespace_the_connection_or_the_transport() {
 }
 
 #[tokio::test]
+async fn the_reason_of_a_disconnect_is_in_the_log() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.everything()).await;
+    let (mut client, id) = Client::joined(&gateway).await;
+    let body = json!({"to": {"sockets": [id]}, "reason": "banned by hand"});
+    assert_eq!(gateway.api_post("/v1/disconnect", &body).await.status, 202);
+    client.expect("41").await;
+    gateway.log_line(&["banned by hand", "sockets=1"]).await;
+    backend.answer_events(
+        |_| json!({"actions": [{"type": "disconnect", "reason": "banned by reply"}]}),
+    );
+    let id = client.connect("/", "").await;
+    client.send(r#"42["x"]"#).await;
+    client.expect("41").await;
+    gateway.log_line(&["banned by reply", &id]).await;
+}
+
+#[tokio::test]
 async fn the_implicit_room_is_never_joined_left_or_listed() {
     let gateway = Gateway::start(ECHO).await;
     let (mut a, a_id) = Client::joined(&gateway).await;

@@ -317,8 +317,9 @@ fn join_leave_and_disconnect_are_single_actions() {
         end.expect("valid").action,
         Action::Disconnect {
             ending: Ending::Connection,
+            reason: Some(reason),
             ..
-        }
+        } if &*reason == "maintenance"
     ));
     let missing = with(disconnect, "{}").expect_err("no audience");
     assert_eq!(gist(&missing).1, ["/to"]);

@@ -109,7 +109,14 @@ fn nobody_means_done_at_once() {
     ] {
         let ending = Ending::Namespace;
         let done = board
-            .perform(Action::Disconnect { to, ending }, Instant::now())
+            .perform(
+                Action::Disconnect {
+                    to,
+                    ending,
+                    reason: None,
+                },
+                Instant::now(),
+            )
             .now_or_never();
         assert_eq!(done, Some(Applied::default()));
     }
