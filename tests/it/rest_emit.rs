@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, EVERY_KIND, Kind};
 use crate::support::gateway::{ECHO, Gateway};
+use crate::support::http::{Exchange, request};
 
 /// Puts sockets into rooms.
 async fn join(gateway: &Gateway, socket: &str, rooms: &[&str]) {
@@ -571,4 +572,31 @@ async fn the_api_is_not_on_the_listener_of_the_clients() {
             crate::support::http::ask(gateway.clients, "POST", target, &headers, body).await;
         assert!(matches!(answer.status, 400 | 404), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_operation_and_status() {
+    let gateway = Gateway::start(ECHO).await;
+    let (mut client, _) = Client::joined(&gateway).await;
+    gateway.emit(&json!({"all": true}), "x", &json!([])).await;
+    client.expect(r#"42["x"]"#).await;
+    gateway.api_post("/v1/emit", &json!({})).await;
+    gateway.api_get("/v1/a/made/up/path").await;
+    let body = json!({"event": "ask", "args": [], "to": {"all": true}, "ack": {}});
+    let headers = [("content-type", "application/json")];
+    let bytes = request("POST", "/v1/emit", &headers, body.to_string().as_bytes());
+    let call = Exchange::begin(gateway.api, &bytes).await;
+    assert!(client.text().await.ends_with(r#"["ask"]"#));
+    drop(call);
+    for (labels, count) in [
+        (r#"op="emit",code="202""#, 1.0),
+        (r#"op="emit",code="422""#, 1.0),
+        (r#"op="emit",code="499""#, 1.0),
+        (r#"op="other",code="404""#, 1.0),
+    ] {
+        let name = format!("sockgate_api_requests_total{{{labels}}}");
+        gateway.metric_is(&name, count).await;
+    }
+    let name = r#"sockgate_api_duration_seconds_count{op="emit"}"#;
+    gateway.metric_is(name, 3.0).await;
 }
