@@ -42,11 +42,9 @@ async fn nothing_of_payloads_tokens_and_headers_is_logged_at_any_level() {
         // Unreadable in several ways, each at the cost of the session.
         client.send(&format!(r#"42["event","{CANARY}"#)).await;
         client.expect_end().await;
-    }
-    for _ in 0..2 {
-        backend.next_of("connect").await;
-        backend.next_of("event").await;
-        backend.next_of("disconnect").await;
+        for kind in ["connect", "event", "disconnect"] {
+            backend.next_of(kind).await;
+        }
     }
     let answer = gateway
         .api_with("POST", "/v1/emit", &headers, &format!("{{\"{CANARY}\""))
