@@ -208,7 +208,8 @@ async fn what_was_queued_for_a_client_arrives_before_the_end() {
             gateway.emit(&to, "n", &json!([n, text])).await;
         }
         gateway.signal(Signal::TERM);
-        refuses_handshakes(&gateway).await;
+        // By the log: a socket that took everything at once may leave nothing to ask.
+        gateway.log_line(&["draining"]).await;
         for n in 0..EMITS {
             client.expect(&format!(r#"42["n",{n},"{text}"]"#)).await;
         }
