@@ -12,6 +12,7 @@ RUN npm pack --silent socket.io-client@4.8.4 \
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs LICENSE ./
+COPY build ./build
 COPY src ./src
 COPY config ./config
 COPY --from=client /client/package/dist /client
