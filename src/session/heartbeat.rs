@@ -3,7 +3,7 @@
 //! - The next ping is due `interval` after the *pong*, the first one `interval × U(0.8, 1.0)` after the handshake, never later.
 //! - Without a pong the session is dead `timeout` after the ping; any received bytes prolong that, at the latest until three
 //!   timeouts after the ping: a slow upload is not dead, a client that never pongs is.
-//! - While the gateway itself does not read (a full lane), the clock stands still.
+//! - While the gateway itself does not read (a full lane), the clock stands still, and pings go on: the client has a clock, too.
 
 /// Interval and timeout in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +70,12 @@ impl Heartbeat {
                 return Beat::Wait(self.at);
             }
             (self.at, self.waiting) = (now, true);
-            return Beat::Ping(
-                self.deadline(timing)
-                    .min(now.saturating_add(timing.interval.max(1))),
-            );
+            return Beat::Ping(self.next_look(now, timing));
         }
         if paused {
+            // Its pong may be among what is not read. Without another ping the client would give us up after a while.
             (self.at, self.last_seen) = (now, now);
+            return Beat::Ping(self.next_look(now, timing));
         }
         // One tick more: the ping may have left at the end of its tick.
         let deadline = self.deadline(timing);
@@ -85,6 +84,12 @@ impl Heartbeat {
         } else {
             Beat::Dead
         }
+    }
+
+    /// When to look again after a ping.
+    fn next_look(&self, now: u32, timing: Timing) -> u32 {
+        let interval = now.saturating_add(timing.interval.max(1));
+        self.deadline(timing).min(interval)
     }
 
     fn deadline(&self, timing: Timing) -> u32 {
@@ -148,10 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_stands_still_while_we_do_not_read() {
+    fn the_clock_stands_still_while_we_do_not_read_and_pings_go_on() {
         let mut heart = Heartbeat::new(0, TIMING, 0);
         heart.check(25, TIMING, false);
-        assert_eq!(heart.check(500, TIMING, true), Beat::Wait(521));
+        assert_eq!(heart.check(46, TIMING, true), Beat::Ping(67));
+        assert_eq!(heart.check(500, TIMING, true), Beat::Ping(521));
         assert_eq!(heart.check(521, TIMING, false), Beat::Dead);
+        let rare = Timing {
+            interval: 25,
+            timeout: 100,
+        };
+        let mut heart = Heartbeat::new(0, rare, 0);
+        heart.check(25, rare, false);
+        assert_eq!(heart.check(50, rare, true), Beat::Ping(75));
     }
 }

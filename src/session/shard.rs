@@ -574,11 +574,17 @@ impl Session {
         beat
     }
 
-    /// Only connections that have no namespace and no CONNECT waiting are ended.
+    /// Only connections that have no namespace and no CONNECT waiting are ended. One that waits may be refused yet: then its time
+    /// begins anew.
     fn connect_timed_out(self: &Rc<Self>) {
-        if self.is_open() && !self.joined_once.get() && self.conversation.borrow().is_empty() {
-            self.close(Reason::ForcedServerClose, Initiator::Gateway);
+        if !self.is_open() || self.joined_once.get() {
+            return;
         }
+        if self.conversation.borrow().is_empty() {
+            return self.close(Reason::ForcedServerClose, Initiator::Gateway);
+        }
+        let again = self.shard.ticks(self.shard.settings.connect_timeout);
+        self.shard.schedule(again, self.key, Timer::Connect);
     }
 
     fn attachments_timed_out(self: &Rc<Self>) {

@@ -326,3 +326,91 @@ async fn the_lane_keeps_order_for_many_sockets_at_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_full_lane_stops_acks_and_other_namespaces_while_pings_go_on() {
+    let top = "limits.lane_events = 1\nengine.ping_interval = \"300ms\"\nengine.ping_timeout = \"200ms\"\n";
+    let mut backend = Backend::start().await;
+    let gateway = Gateway::start(&format!("{top}{}{TWO}", backend.everything())).await;
+    let mut client = Client::open(Kind::WebSocket, &gateway).await;
+    let id = client.connect("/", "").await;
+    client.connect("/fast", "").await;
+    backend.next_of("connect").await;
+    let (release, reply) = Reply::held(json!({"ack": ["slow"]}));
+    backend.push(reply);
+    client.send(r#"421["slow"]"#).await;
+    backend.next_of("event").await;
+    // From here on nothing is read: neither the other namespace nor acknowledgements.
+    client.send(r#"42/fast,2["echo",1]"#).await;
+    let body =
+        json!({"event": "ask", "args": [], "to": {"sockets": [id]}, "ack": {"timeout_ms": 300}});
+    let (answer, ()) = tokio::join!(gateway.api_post("/v1/emit", &body), async {
+        let text = client.text().await;
+        let ack = text
+            .strip_prefix("42")
+            .and_then(|t| t.strip_suffix(r#"["ask"]"#));
+        let ack = ack.unwrap_or_else(|| panic!("{text} asks for nothing"));
+        client.send(&format!("43{ack}[]")).await;
+    });
+    assert_eq!(answer.json()["complete"], false, "{answer:?}");
+    // Far more pings than a client that is given up would get, and no pong of it is read.
+    let Client::WebSocket(socket) = &mut client else {
+        unreachable!("opened so")
+    };
+    for _ in 0..5 {
+        socket.expect("2").await;
+    }
+    release.go();
+    client.expect(r#"431["slow"]"#).await;
+    client.expect("43/fast,2[1]").await;
+    client.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_lane_behind_a_held_connect_does_not_stall() {
+    let top = "limits.lane_events = 1\nlimits.stall_timeout = \"300ms\"\n";
+    let (gateway, mut backend) = with_route("deadline = \"30s\"\n", top).await;
+    let (release, reply) = Reply::held(json!({}));
+    backend.push(reply);
+    let mut waits = Client::open(Kind::WebSocket, &gateway).await;
+    waits.send("40").await;
+    for n in 0..3 {
+        waits.send(&format!(r#"42{n}["n",{n}]"#)).await;
+    }
+    backend.next_of("connect").await;
+    // A lane that stalls later is given up: the time is over for the first one as well.
+    let mut stalls = joined(Kind::WebSocket, &gateway, &mut backend).await;
+    backend.push(Reply::Hang);
+    for _ in 0..3 {
+        stalls.send(r#"42["x"]"#).await;
+    }
+    stalls.expect_end().await;
+    release.go();
+    waits.expect_connected("/").await;
+    for n in 0..3 {
+        waits.expect(&format!("43{n}[]")).await;
+    }
+}
+
+#[tokio::test]
+async fn sockets_that_are_settling_count_for_the_limit_of_namespaces() {
+    let (gateway, mut backend) = with_route("", "limits.namespaces_per_connection = 1\n").await;
+    let mut client = joined(Kind::WebSocket, &gateway, &mut backend).await;
+    let (release, reply) = Reply::held(json!({}));
+    backend.push(reply);
+    client.send(r#"42["slow"]"#).await;
+    backend.next_of("event").await;
+    client.send("41").await;
+    client.send("40").await;
+    client
+        .expect(r#"44{"message":"Too many namespaces"}"#)
+        .await;
+    release.go();
+    backend.next_of("disconnect").await;
+    crate::support::wait::eventually("a free place", async || {
+        client.send("40").await;
+        let text = client.text().await;
+        text.starts_with("40{").then_some(()).ok_or(text)
+    })
+    .await;
+}

@@ -1,5 +1,8 @@
 //! Namespaces (protocol 3.2, 3.3, contract 7a): joining, leaving, names, and what a wrong packet costs.
 
+use serde_json::json;
+
+use crate::support::backend::{Backend, Reply};
 use crate::support::client::{Client, EVERY_KIND, Kind, Packet};
 use crate::support::gateway::{ECHO, Gateway};
 use crate::support::wait::eventually;
@@ -399,5 +402,26 @@ async fn a_refused_connect_does_not_count_as_joined() {
     client
         .expect(r#"44/nowhere,{"message":"Invalid namespace"}"#)
         .await;
+    client.expect_end().await;
+}
+
+#[tokio::test]
+async fn a_connect_that_is_refused_late_gives_the_connection_as_much_time_again_and_no_more() {
+    let mut backend = Backend::start().await;
+    let config = format!(
+        "socket.connect_timeout = \"300ms\"\n{}",
+        backend.everything()
+    );
+    let gateway = Gateway::start(&config).await;
+    let (release, reply) = Reply::held(json!({"reject": {"message": "no"}}));
+    backend.push(reply);
+    let mut client = Client::open(Kind::WebSocket, &gateway).await;
+    client.send("40").await;
+    backend.next_of("connect").await;
+    // One that was opened later and says nothing is closed: the time of the first one is over, but for its CONNECT.
+    let mut silent = Client::open(Kind::WebSocket, &gateway).await;
+    silent.expect_end().await;
+    release.go();
+    client.expect(r#"44{"message":"no"}"#).await;
     client.expect_end().await;
 }
