@@ -79,6 +79,10 @@ impl Reach {
 
 pub(super) const EXCEPT: Fields = Fields::of(&["rooms", "users", "sockets", "self"]);
 
+const SOME: &str = "an object such as {\"rooms\":[\"a\"]}";
+const SOME_OR_ALL: &str = "an object such as {\"rooms\":[\"a\"]} or {\"all\":true}";
+const SINGLE: &str = "an object with a list of ids in \"sockets\"";
+
 const NO_SELF: &str = "has a meaning only in the reply to a webhook";
 const FOREIGN_SELF: &str = "cannot be meant, since the namespace is not the socket's own";
 
@@ -96,7 +100,7 @@ impl<'a> Origin<'a> {
         let place = self.place(action, reach);
         let to = place.to(action, reach);
         let except = action.or("except", Names::default(), |value| {
-            let object = value.object()?;
+            let object = value.object_such_as(SOME)?;
             place.names(value, &object, &EXCEPT, self.own.ok_or(NO_SELF))
         });
         Some(Audience {
@@ -162,9 +166,10 @@ impl Place<'_> {
                 Err(_) => action.refuse("to", Cause::Invalid, "required"),
             };
         };
-        let object = value.object()?;
+        let may_be_all = reach.to.known.contains(&"all");
+        let object = value.object_such_as(if may_be_all { SOME_OR_ALL } else { SINGLE })?;
         match object.get("all") {
-            Some(all) if reach.to.known.contains(&"all") => {
+            Some(all) if may_be_all => {
                 object.only(&reach.to);
                 all.only_true()?;
                 if object.len() > 1 {

@@ -73,7 +73,9 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.detail)
+        let of_the_whole = matches!(&self.place, Place::Pointer(pointer) if pointer.is_empty());
+        let colon = if of_the_whole { "" } else { ":" };
+        write!(f, "{}{colon} {}", self.place, self.detail)
     }
 }
 

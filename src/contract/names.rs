@@ -13,6 +13,8 @@ pub(super) const MAX_NAMES: usize = 1_000;
 pub(super) const NO_SOCKET_ID: &str =
     "is not a socket id: 20 characters of A-Z, a-z, 0-9, '-' and '_'";
 
+const TIME: &str = "a time as in RFC 3339, such as \"2026-11-24T23:00:00Z\"";
+
 /// The namespace that REST means where none is written.
 pub(super) fn root() -> Namespace {
     Namespace::new("/").expect("a valid name")
@@ -41,7 +43,7 @@ impl<'j> Value<'j, '_> {
         let name = match decimal::whole(self.raw()) {
             Some(number) => number,
             None if self.raw().starts_with('"') => self.text()?,
-            None => return self.fault("must be a string or an integer"),
+            None => return self.mistyped("a string or an integer"),
         };
         UserId::new(&name).or_else_fault(self, &name)
     }
@@ -61,8 +63,11 @@ impl<'j> Value<'j, '_> {
 
     /// A moment.
     pub(super) fn time(self) -> Option<SystemTime> {
+        if !self.raw().starts_with('"') {
+            return self.mistyped(TIME);
+        }
         let time = clock::parse(&self.text()?);
-        time.or_else(|| self.fault("must be a time as in RFC 3339, such as 2026-11-24T23:00:00Z"))
+        time.or_else(|| self.mistyped(TIME))
     }
 
     /// A string of at most `max` bytes.

@@ -56,6 +56,9 @@ impl<'j, 'p> Value<'j, 'p> {
             faults.add(&Path::Root, Cause::Malformed, detail);
             None
         };
+        if body.trim_ascii().is_empty() {
+            return malformed("is empty".to_owned());
+        }
         let raw: &RawValue = match serde_json::from_slice(body) {
             Ok(raw) => raw,
             Err(error) => return malformed(format!("is not valid JSON: {error}")),
@@ -90,6 +93,12 @@ impl<'j, 'p> Value<'j, 'p> {
         self.refuse(Cause::Invalid, detail)
     }
 
+    /// Notes that the value is of another type. `null` is named: libraries write it for what their author has left out.
+    pub(super) fn mistyped<T>(self, wanted: &'static str) -> Option<T> {
+        let not_null = if self.is_null() { ", not null" } else { "" };
+        self.fault(format!("must be {wanted}{not_null}"))
+    }
+
     /// Notes a fault of any sort.
     pub(super) fn refuse<T>(self, cause: Cause, detail: impl Into<Cow<'static, str>>) -> Option<T> {
         self.faults.add(&self.path, cause, detail);
@@ -99,7 +108,7 @@ impl<'j, 'p> Value<'j, 'p> {
     /// A string.
     pub(super) fn text(self) -> Option<Cow<'j, str>> {
         if !self.raw().starts_with('"') {
-            return self.fault("must be a string");
+            return self.mistyped("a string");
         }
         match serde_json::from_str::<Text<'j>>(self.raw()) {
             Ok(Text(text)) => Some(text),
@@ -112,7 +121,7 @@ impl<'j, 'p> Value<'j, 'p> {
         match self.raw() {
             "true" => Some(true),
             "false" => Some(false),
-            _ => self.fault("must be true or false"),
+            _ => self.mistyped("true or false"),
         }
     }
 
@@ -138,7 +147,7 @@ impl<'j, 'p> Value<'j, 'p> {
 
     /// The text of a list without its brackets and the white space inside them, as it came.
     pub(super) fn elements(self) -> Option<&'j str> {
-        json::elements(self.raw()).or_else(|| self.fault("must be a list"))
+        json::elements(self.raw()).or_else(|| self.mistyped("a list"))
     }
 
     /// A list of at most `max` entries, each read alike; all of them are read, also after a fault.
@@ -166,7 +175,7 @@ impl<'j, 'p> Value<'j, 'p> {
 
     fn entries(self, max: usize) -> Option<Vec<&'j RawValue>> {
         if !self.raw().starts_with('[') {
-            return self.fault("must be a list");
+            return self.mistyped("a list");
         }
         let mut reader = serde_json::Deserializer::from_str(self.raw());
         match reader.deserialize_seq(Entries { max }) {
@@ -177,20 +186,26 @@ impl<'j, 'p> Value<'j, 'p> {
 
     /// An object with all its fields; [`Object::only`] says which it may have.
     pub(super) fn object(self) -> Option<Object<'j, 'p>> {
-        self.members(Members { known: None })
+        self.members(Members { known: None }, "an object")
+    }
+
+    /// The same for what is easily taken for something else: whoever writes no object is told of one. The text goes on after
+    /// "must be ".
+    pub(super) fn object_such_as(self, wanted: &'static str) -> Option<Object<'j, 'p>> {
+        self.members(Members { known: None }, wanted)
     }
 
     /// An object of which only these fields are of interest; others are not looked at.
     pub(super) fn envelope(self, known: &'static [&'static str]) -> Option<Object<'j, 'p>> {
-        self.members(Members { known: Some(known) })
+        self.members(Members { known: Some(known) }, "an object")
     }
 
-    fn members(self, wanted: Members) -> Option<Object<'j, 'p>> {
+    fn members(self, members: Members, wanted: &'static str) -> Option<Object<'j, 'p>> {
         if !self.raw().starts_with('{') {
-            return self.fault("must be an object");
+            return self.mistyped(wanted);
         }
         let mut reader = serde_json::Deserializer::from_str(self.raw());
-        let Ok(found) = reader.deserialize_map(wanted) else {
+        let Ok(found) = reader.deserialize_map(members) else {
             return self.fault("has a field name with half of a surrogate pair");
         };
         let object = Object {

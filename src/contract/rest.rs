@@ -216,7 +216,7 @@ fn read<T>(body: &[u8], read: impl FnOnce(Value<'_, '_>) -> Option<T>) -> Result
 }
 
 fn ack(value: Value<'_, '_>) -> Option<AckRequest> {
-    let object = value.object()?;
+    let object = value.object_such_as("an object such as {\"timeout_ms\":5000}, or {}")?;
     object.only(&ACK);
     let timeout = object.or("timeout_ms", DEFAULT_ACK_TIMEOUT, |value| {
         value.integer(1..=MAX_ACK_TIMEOUT)

@@ -69,6 +69,15 @@ impl Route {
         }
     }
 
+    /// A 4xx is the backend's word, so the upstream is not failing, and yet nobody gets in: most likely `url` has a wrong path.
+    fn tell_undecided(&self, status: u16) {
+        if self.told.allows(&status, std::time::Instant::now()) {
+            let hint =
+                "is the path in `url` right? 2xx lets in; 401, 403 or a body with `reject` refuses";
+            tracing::warn!(route = &*self.name, status, hint, "CONNECT undecided");
+        }
+    }
+
     pub(super) fn tell_refused_notice(&self, status: u16) {
         if self.told.allows(&status, std::time::Instant::now()) {
             tracing::warn!(route = &*self.name, status, "notice refused");
@@ -117,7 +126,7 @@ impl Webhook {
             if let Outcome::Success { body, .. } = outcome {
                 return self.understand(pass, call, &body);
             }
-            pass.record(outcome.fault().map_or(Ok(()), Err));
+            self.record(pass, &outcome);
             error = retry::event_error(&outcome);
             let left = deadline.saturating_duration_since(Instant::now());
             let idempotent = self.route.idempotent;
@@ -192,7 +201,7 @@ impl Webhook {
         if let Outcome::Success { body, .. } = outcome {
             return self.understand(pass, call, body);
         }
-        pass.record(outcome.fault().map_or(Ok(()), Err));
+        self.record(pass, outcome);
         let reject = match outcome {
             Outcome::Status(refusal) if refusal.is_client_error() => self.rejection(refusal),
             _ => None,
@@ -208,9 +217,20 @@ impl Webhook {
 
     /// A 4xx is a rejection if its body says so; 401 and 403 are in any case.
     fn rejection(&self, refusal: &Refusal) -> Option<Reject> {
-        let refusal = reply::reject_body(refusal.code, &refusal.body)?;
-        self.route.counters.count_wording(refusal.wording);
-        Some(refusal.reject)
+        let Some(rejection) = reply::reject_body(refusal.code, &refusal.body) else {
+            self.route.tell_undecided(refusal.code);
+            return None;
+        };
+        self.route.counters.count_wording(rejection.wording);
+        Some(rejection.reject)
+    }
+
+    /// Ends an attempt that brought nothing to understand.
+    fn record(&self, pass: Pass<'_>, outcome: &Outcome) {
+        if let Some(cause) = outcome.bad_reply() {
+            self.route.tell_bad_reply(&cause);
+        }
+        pass.record(outcome.fault().map_or(Ok(()), Err));
     }
 
     /// Ends a successful attempt with what its body says, which may be a failure.

@@ -73,7 +73,7 @@ impl From<&Outcome> for Code {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Success { .. } => Self::Success,
-            Outcome::TooLarge => Self::BadReply,
+            Outcome::TooLarge | Outcome::NotYet(_) => Self::BadReply,
             Outcome::Status(refusal) => match refusal.code {
                 300..400 => Self::Redirect,
                 400..500 => Self::ClientError,

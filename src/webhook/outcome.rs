@@ -23,6 +23,8 @@ pub enum Outcome {
     },
     /// A 2xx with a body above `max_reply`.
     TooLarge,
+    /// A 2xx whose body is of a type that a later version reads (contract 14); here is the type.
+    NotYet(&'static str),
     /// Another status.
     Status(Refusal),
     /// No complete answer in time.
@@ -79,12 +81,23 @@ impl Outcome {
     pub fn fault(&self) -> Option<Fault> {
         match self {
             Self::Success { .. } => None,
-            Self::TooLarge => Some(Fault::BadReply),
+            Self::TooLarge | Self::NotYet(_) => Some(Fault::BadReply),
             Self::Status(refusal) if refusal.is_client_error() => None,
             Self::Status(refusal) => Some(Fault::Status(refusal.code)),
             Self::Timeout => Some(Fault::Timeout),
             Self::NotSent(reason) => Some(Fault::Connect(reason.clone())),
             Self::Broken { reason, .. } => Some(Fault::Network(reason.clone())),
+        }
+    }
+
+    /// What is wrong with a reply that was not even read, in the words of its log line.
+    pub fn bad_reply(&self) -> Option<String> {
+        match self {
+            Self::TooLarge => Some("the body is larger than `max_reply`".to_owned()),
+            Self::NotYet(media_type) => Some(format!(
+                "the body is {media_type}, which is not yet available; JSON is"
+            )),
+            _ => None,
         }
     }
 
@@ -103,6 +116,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Success { code, .. } => code.fmt(f),
             Self::TooLarge => f.write_str("too large"),
+            Self::NotYet(media_type) => f.write_str(media_type),
             Self::Status(refusal) => refusal.code.fmt(f),
             Self::Timeout => f.write_str("timeout"),
             Self::NotSent(_) => f.write_str("not sent"),

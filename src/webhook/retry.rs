@@ -64,7 +64,9 @@ pub fn event(
         })
         | Outcome::Timeout
         | Outcome::Broken { .. } => idempotent,
-        Outcome::Success { .. } | Outcome::TooLarge | Outcome::Status(_) => false,
+        Outcome::Success { .. } | Outcome::TooLarge | Outcome::NotYet(_) | Outcome::Status(_) => {
+            false
+        }
     };
     let (shortest, spread) = EVENT_WAIT;
     let wait = (shortest + spread.mul_f64(chance)).max(outcome.retry_after().unwrap_or_default());
@@ -74,7 +76,7 @@ pub fn event(
 /// How an event that failed for good is told to who asked.
 pub fn event_error(outcome: &Outcome) -> BackendError {
     match outcome {
-        Outcome::TooLarge => BackendError::BadReply,
+        Outcome::TooLarge | Outcome::NotYet(_) => BackendError::BadReply,
         Outcome::Status(refusal)
             if refusal.is_client_error() && !matches!(refusal.code, 408 | 425 | 429) =>
         {
@@ -89,7 +91,7 @@ pub fn event_error(outcome: &Outcome) -> BackendError {
 /// How a CONNECT that is not decided yet is told to who asked, if its time is over now.
 pub fn connect_error(outcome: &Outcome) -> BackendError {
     match outcome {
-        Outcome::TooLarge => BackendError::BadReply,
+        Outcome::TooLarge | Outcome::NotYet(_) => BackendError::BadReply,
         _ => BackendError::Unavailable {
             retry_after: outcome.retry_after(),
         },
@@ -110,7 +112,7 @@ pub enum Fate {
 /// What becomes of a notice after an attempt. Replies are not read, so an invalid one does not matter.
 pub fn notice(outcome: &Outcome) -> Fate {
     match outcome {
-        Outcome::Success { .. } | Outcome::TooLarge => Fate::Delivered,
+        Outcome::Success { .. } | Outcome::TooLarge | Outcome::NotYet(_) => Fate::Delivered,
         Outcome::Status(refusal)
             if refusal.is_client_error()
                 && !matches!(refusal.code, 401 | 403 | 408 | 425 | 429) =>

@@ -112,6 +112,12 @@ impl Reply {
         Self::Raw(200, headers, b"<!doctype html><h1>It works!</h1>".to_vec())
     }
 
+    /// What an ingress says that lets nobody in.
+    pub(crate) fn html_403() -> Self {
+        let headers = vec![("content-type", "text/html".to_owned())];
+        Self::Raw(403, headers, b"<h1>403 Forbidden</h1>".to_vec())
+    }
+
     /// Valid JSON of so many bytes.
     pub(crate) fn huge(bytes: usize) -> Self {
         Self::Json(json!({"ack": ["x".repeat(bytes)]}))

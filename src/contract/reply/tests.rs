@@ -345,26 +345,30 @@ fn an_explicit_ack_stands_where_it_is_written_and_two_are_an_error() {
         ),
         ["/actions/1: is a second acknowledgement"]
     );
-    for body in [r#"{"ack":null}"#, r#"{"ack":"ok"}"#, r#"{"ack":{}}"#] {
+    for body in [r#"{"ack":"ok"}"#, r#"{"ack":{}}"#] {
         assert_eq!(faults(ReplyKind::Event, body), ["/ack: must be a list"]);
     }
+    assert_eq!(
+        faults(ReplyKind::Event, r#"{"ack":null}"#),
+        ["/ack: must be a list, not null"]
+    );
 }
 
 #[test]
 fn what_is_no_json_object_is_a_bad_reply() {
     for (body, start) in [
-        ("ok", "the body: is not valid JSON: expected value"),
+        ("ok", "the body is not valid JSON: expected value"),
         (
             "<html></html>",
-            "the body: is not valid JSON: expected value",
+            "the body is not valid JSON: expected value",
         ),
-        (r#"{"user":"1""#, "the body: is not valid JSON: EOF"),
+        (r#"{"user":"1""#, "the body is not valid JSON: EOF"),
         (
             r#"{"user":"1"} x"#,
-            "the body: is not valid JSON: trailing characters",
+            "the body is not valid JSON: trailing characters",
         ),
-        ("null", "the body: must be an object"),
-        ("[]", "the body: must be an object"),
+        ("null", "the body must be an object, not null"),
+        ("[]", "the body must be an object"),
     ] {
         let bad = bad(ReplyKind::Event, body).to_string();
         assert!(bad.starts_with(start), "{bad}");
@@ -396,7 +400,7 @@ fn a_body_has_at_most_64_levels() {
     };
     assert_eq!(answered(&nested(64)).steps.len(), 1);
     let bad = bad(ReplyKind::Event, &nested(65));
-    assert_eq!(bad.to_string(), "the body: is nested deeper than 64 levels");
+    assert_eq!(bad.to_string(), "the body is nested deeper than 64 levels");
     let text = format!(r#"{{"ack":["{}"]}}"#, "[".repeat(100));
     assert_eq!(answered(&text).steps.len(), 1);
 }
@@ -489,8 +493,14 @@ fn all_and_self_can_only_be_true_and_all_stands_alone() {
             r#"{"all":true,"rooms":[]}"#,
             "/to: has more than 'all', which stands alone",
         ),
-        (r#""all""#, "/to: must be an object"),
-        ("null", "/to: must be an object"),
+        (
+            r#""all""#,
+            r#"/to: must be an object such as {"rooms":["a"]} or {"all":true}"#,
+        ),
+        (
+            "null",
+            r#"/to: must be an object such as {"rooms":["a"]} or {"all":true}, not null"#,
+        ),
     ] {
         let action = format!(r#"{{"type":"emit","event":"e","args":[],"to":{to}}}"#);
         assert_eq!(action_faults(&action), [fault]);

@@ -105,7 +105,10 @@ fn an_ack_waits_5_s_for_all_unless_told_otherwise() {
             r#"{"timeout":1}"#,
             "/ack/timeout: unknown field; did you mean 'timeout_ms'?",
         ),
-        ("true", "/ack: must be an object"),
+        (
+            "true",
+            r#"/ack: must be an object such as {"timeout_ms":5000}, or {}"#,
+        ),
     ] {
         let problem = ack(json).expect_err("invalid");
         assert_eq!(written(&problem.errors), [fault]);
@@ -147,7 +150,11 @@ fn the_namespace_defaults_to_the_root() {
 
 #[test]
 fn a_body_that_is_no_json_is_400() {
-    for body in ["", "{", "{\"event\":}", "\u{feff}{}", "{'a':1}"] {
+    for empty in ["", " \n"] {
+        assert_eq!(problem(empty).code, Code::MalformedJson);
+        assert_eq!(problem(empty).detail, "the body is empty");
+    }
+    for body in ["{", "{\"event\":}", "\u{feff}{}", "{'a':1}"] {
         let problem = problem(body);
         assert_eq!(problem.code, Code::MalformedJson, "{body}");
         assert!(problem.detail.starts_with("the body is not valid JSON: "));
@@ -175,11 +182,16 @@ fn a_body_that_is_no_json_is_400() {
 
 #[test]
 fn a_body_that_is_no_object_is_422() {
-    for body in ["null", "[]", "7", "\"{}\""] {
+    for body in ["[]", "7", "\"{}\""] {
         let problem = problem(body);
         assert_eq!(problem.code, Code::InvalidRequest);
-        assert_eq!(written(&problem.errors), ["the body: must be an object"]);
+        assert_eq!(written(&problem.errors), ["the body must be an object"]);
     }
+    let null = problem("null");
+    assert_eq!(
+        written(&null.errors),
+        ["the body must be an object, not null"]
+    );
 }
 
 #[test]
@@ -198,7 +210,7 @@ fn an_absurd_object_is_refused_as_a_whole() {
     let problem = problem(&format!("{{{}}}", fields.join(",")));
     assert_eq!(
         written(&problem.errors),
-        ["the body: has more than 32 fields"]
+        ["the body has more than 32 fields"]
     );
 }
 
