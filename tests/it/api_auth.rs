@@ -336,3 +336,33 @@ async fn a_walk_over_namespaces_shows_only_those_of_the_key() {
     }
     assert_eq!(names, ["/shop-11", "/shop-21", "/shop-31"]);
 }
+
+#[tokio::test]
+async fn an_expiry_needs_the_scope_of_a_disconnect_and_a_state_the_highest() {
+    let gateway = with_keys().await;
+    let (mut client, _) = Client::joined(&gateway).await;
+    let order = client.connect("/orders", "").await;
+    let to = json!({"sockets": [order]});
+    let body = json!({"namespace": "/orders", "actions": [
+        {"type": "expire", "at": null, "to": to},
+        {"type": "state", "set": 1, "to": to},
+        {"type": "leave", "rooms": ["a"], "to": to},
+        {"type": "leave", "rooms": ["a"], "to": {"all": true}, "namespace": "/"},
+    ]});
+    for (key, statuses) in [
+        (SHOP, [202, 403, 202, 403]),
+        (EMIT, [403, 403, 403, 403]),
+        (ADMIN, [202, 202, 202, 202]),
+    ] {
+        let answer = call(&gateway, key, "POST", "/v1/actions", &body.to_string()).await;
+        let results = answer.json()["results"].clone();
+        let told: Vec<_> = results
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| &r["status"])
+            .collect();
+        assert_eq!(told, statuses, "{key}: {results}");
+    }
+    client.expect_quiet().await;
+}

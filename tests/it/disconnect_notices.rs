@@ -428,3 +428,62 @@ async fn a_gateway_that_is_killed_tells_nothing_and_its_clients_come_back() {
         .is(400, crate::support::polling::UNKNOWN_SESSION);
     joined(Kind::WebSocket, &gateway, &mut backend).await;
 }
+
+#[tokio::test]
+async fn a_socket_whose_connect_was_never_answered_gets_none() {
+    let backend = Backend::start().await;
+    let config = backend.everything_with(&Keys {
+        namespace: "hold = \"300ms\"",
+        ..Keys::default()
+    });
+    let gateway = Gateway::start(&config).await;
+    let mut backend = backend;
+    backend.push(Reply::Hang);
+    let mut given_up = Client::open(Kind::WebSocket, &gateway).await;
+    given_up.send("40").await;
+    backend.next_of("connect").await;
+    given_up.expect_end().await;
+    backend.push(Reply::Hang);
+    let mut left = Client::open(Kind::WebSocket, &gateway).await;
+    left.send("40").await;
+    backend.next_of("connect").await;
+    left.send("1").await;
+    left.expect_end().await;
+    gateway
+        .metric_is(r#"sockgate_connects_total{result="undecided"}"#, 2.0)
+        .await;
+    // Notices are sent as they come: what there was to tell has been told before this one.
+    let client = joined(Kind::WebSocket, &gateway, &mut backend).await;
+    drop(client);
+    backend.next_of("disconnect").await;
+    let pending = r#"sockgate_webhook_notices_pending{upstream="app"}"#;
+    gateway.metric_is(pending, 0.0).await;
+    backend.has_no_request();
+}
+
+#[tokio::test]
+async fn what_the_gateway_ends_has_its_reason() {
+    for (top, reason) in [
+        ("limits.events_per_socket = 1\n", "rate limited"),
+        ("limits.outbox = \"10kB\"\n", "slow consumer"),
+    ] {
+        let (gateway, mut backend) = with(top).await;
+        let mut client = Client::open(Kind::Polling, &gateway).await;
+        let id = client.connect("/", "").await;
+        backend.next_of("connect").await;
+        if reason == "rate limited" {
+            let flood = vec![r#"42["echo"]"#; 100].join("\x1e");
+            let Client::Polling(polling) = &client else {
+                unreachable!("opened so")
+            };
+            polling.post(flood).await;
+        } else {
+            // It does not poll.
+            let large = json!(["x".repeat(9_000)]);
+            for _ in 0..2 {
+                gateway.emit(&json!({"sockets": [id]}), "x", &large).await;
+            }
+        }
+        expect_reason(&mut backend, reason, "gateway").await;
+    }
+}

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::backend::Backend;
-use crate::support::client::{Client, EVERY_KIND};
+use crate::support::client::{Client, EVERY_KIND, Kind};
 use crate::support::gateway::Gateway;
 
 async fn relaying(relay: &str) -> Gateway {
@@ -194,4 +194,46 @@ async fn everybody_sees_the_same_order_of_several_senders() {
     for other in &seen[1..] {
         assert_eq!(&seen[0], other);
     }
+}
+
+#[tokio::test]
+async fn a_relay_never_goes_to_the_room_that_a_socket_is_by_itself() {
+    let gateway = relaying("to = \"arg\", except_self = false").await;
+    let (mut a, a_id) = Client::joined(&gateway).await;
+    let (mut b, b_id) = Client::joined(&gateway).await;
+    join(&gateway, &a_id, &["r"]).await;
+    for id in [&a_id, &b_id] {
+        a.send(&format!(r#"421["say","{id}"]"#)).await;
+    }
+    a.send(r#"422["say","r"]"#).await;
+    a.expect(r#"42["say","r"]"#).await;
+    a.expect("432[]").await;
+    a.expect_quiet().await;
+    b.expect_quiet().await;
+    let dropped = r#"sockgate_dropped_packets_total{reason="relay_room"}"#;
+    gateway.metric_is(dropped, 2.0).await;
+}
+
+#[tokio::test]
+async fn a_volatile_relay_leaves_out_who_cannot_take_it_now() {
+    let gateway = relaying("to = \"all\", volatile = true").await;
+    let (mut a, _) = Client::joined(&gateway).await;
+    let (mut b, _) = Client::joined(&gateway).await;
+    let mut polling = Client::open(Kind::Polling, &gateway).await;
+    polling.connect("/", "").await;
+    a.send(r#"421["say",1]"#).await;
+    a.expect("431[]").await;
+    b.expect(r#"42["say",1]"#).await;
+    // It had no open poll.
+    polling.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn the_stamp_of_a_guest_says_that_there_is_no_user() {
+    let gateway = relaying("to = \"all\", stamp = true").await;
+    let (mut a, id) = Client::joined(&gateway).await;
+    let (mut b, _) = Client::joined(&gateway).await;
+    a.send(r#"42["say"]"#).await;
+    b.expect(&format!(r#"42["say",{{"socket":"{id}","user":null}}]"#))
+        .await;
 }

@@ -300,3 +300,16 @@ async fn a_reset_at_every_byte_of_a_handshake_harms_nobody() {
     }
     gateway.is_well("resets").await;
 }
+
+#[tokio::test]
+async fn http_2_is_not_spoken() {
+    let mut gateway = Gateway::start(ECHO).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for listener in [gateway.clients, gateway.api, gateway.admin] {
+        let mut exchange = Exchange::begin(listener, preface).await;
+        let said = exchange.until_end().await;
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
+    }
+    gateway.is_well("a preface of HTTP/2").await;
+}

@@ -409,3 +409,72 @@ async fn a_reply_is_seen_after_what_the_same_backend_did_before_it() {
         client.expect(&format!(r#"42["reply",{n}]"#)).await;
     }
 }
+
+#[tokio::test]
+async fn each_action_is_refused_with_the_code_of_its_own_fault() {
+    let gateway = Gateway::start(&format!("limits.emit = \"1kB\"\n{ECHO}")).await;
+    let (mut client, id) = Client::joined(&gateway).await;
+    let emit = |field: &str, value: Value| {
+        let mut action = json!({"type": "emit", "event": "n", "args": [], "to": {"all": true}});
+        action[field] = value;
+        action
+    };
+    let cases = [
+        (
+            emit("args", json!(["x".repeat(2000)])),
+            413,
+            "too_large",
+            "/args",
+        ),
+        (
+            emit("namespace", json!("/nowhere")),
+            404,
+            "unknown_namespace",
+            "/namespace",
+        ),
+        (
+            emit("namespace", json!("*")),
+            422,
+            "not_available",
+            "/namespace",
+        ),
+        (emit("ttl_ms", json!(5)), 422, "not_available", "/ttl_ms"),
+        (emit("ack", json!({})), 422, "invalid_request", "/ack"),
+        (json!({"type": "emmit"}), 422, "invalid_request", "/type"),
+        (
+            json!({"type": "state", "set": 1, "to": {"rooms": ["a"]}}),
+            422,
+            "invalid_request",
+            "/to/rooms",
+        ),
+        (
+            json!({"type": "expire", "at": 1_732_485_600, "to": {"sockets": [id]}}),
+            422,
+            "invalid_request",
+            "/at",
+        ),
+    ];
+    let actions: Vec<_> = cases.iter().map(|(action, ..)| action.clone()).collect();
+    let answer = gateway
+        .api_post("/v1/actions", &json!({"actions": actions}))
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let results = answer.json()["results"].clone();
+    for (n, (action, status, code, field)) in cases.iter().enumerate() {
+        let result = &results[n];
+        assert_eq!(result["status"], *status, "{action}: {result}");
+        assert_eq!(result["problem"]["status"], *status, "{action}: {result}");
+        assert_eq!(result["problem"]["code"], *code, "{action}: {result}");
+        let pointer = format!("/actions/{n}{field}");
+        assert_eq!(
+            result["problem"]["errors"][0]["pointer"], *pointer,
+            "{result}"
+        );
+        assert_eq!(
+            result["problem"].get("request_id"),
+            None,
+            "the answer has one"
+        );
+    }
+    client.expect_quiet().await;
+}
