@@ -69,11 +69,11 @@ impl Route {
         }
     }
 
-    /// A 4xx is the backend's word, so the upstream is not failing, and yet nobody gets in: most likely `url` has a wrong path.
+    /// A 4xx is the backend's word, so the upstream is not failing, and yet nobody gets in: most likely `url` has a wrong path, or
+    /// the backend another secret.
     fn tell_undecided(&self, status: u16) {
         if self.told.allows(&status, std::time::Instant::now()) {
-            let hint =
-                "is the path in `url` right? 2xx lets in; 401, 403 or a body with `reject` refuses";
+            let hint = "are the path in `url` and the secrets right? 2xx lets in; 401, 403 and a body with `reject` refuse";
             tracing::warn!(route = &*self.name, status, hint, "CONNECT undecided");
         }
     }

@@ -53,6 +53,7 @@ mod rest_errors;
 mod rest_reads;
 mod smuggling;
 mod socket_io;
+mod start;
 mod upgrade;
 mod webhooks;
 mod websocket;
