@@ -63,6 +63,13 @@ impl Heartbeat {
         self.at = now.saturating_add(timing.interval);
     }
 
+    /// The gateway reads again: the time for a pong begins anew, since it may be behind what was not read.
+    pub fn resumed(&mut self, now: u32) {
+        if self.waiting {
+            self.at = now;
+        }
+    }
+
     /// What to do now; `paused`: the gateway does not read from this session.
     pub fn check(&mut self, now: u32, timing: Timing, paused: bool) -> Beat {
         if !self.waiting {
@@ -74,7 +81,7 @@ impl Heartbeat {
         }
         if paused {
             // Its pong may be among what is not read. Without another ping the client would give us up after a while.
-            (self.at, self.last_seen) = (now, now);
+            self.at = now;
             return Beat::Ping(self.next_look(now, timing));
         }
         // One tick more: the ping may have left at the end of its tick.
@@ -159,6 +166,11 @@ mod tests {
         assert_eq!(heart.check(46, TIMING, true), Beat::Ping(67));
         assert_eq!(heart.check(500, TIMING, true), Beat::Ping(521));
         assert_eq!(heart.check(521, TIMING, false), Beat::Dead);
+        let mut heart = Heartbeat::new(0, TIMING, 0);
+        heart.check(25, TIMING, false);
+        heart.resumed(45);
+        assert_eq!(heart.check(46, TIMING, false), Beat::Wait(66));
+        assert_eq!(heart.last_seen(), 0, "nothing was seen");
         let rare = Timing {
             interval: 25,
             timeout: 100,

@@ -232,6 +232,15 @@ impl Session {
         self.heartbeat.set(heartbeat);
     }
 
+    /// Reading goes on after a pause, unless another lane is full too.
+    fn resumed(&self) {
+        if self.full_lanes.get() == 0 {
+            let mut heartbeat = self.heartbeat.get();
+            heartbeat.resumed(self.shard.now());
+            self.heartbeat.set(heartbeat);
+        }
+    }
+
     /// A text message: the Socket.IO packet after the Engine.IO digit.
     pub fn text(self: &Rc<Self>, text: &str) {
         if !self.is_open() {
@@ -449,6 +458,7 @@ impl Session {
             );
         } else {
             self.full_lanes.set(self.full_lanes.get() - 1);
+            self.resumed();
             self.wake_reader();
         }
     }

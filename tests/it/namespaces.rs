@@ -425,3 +425,25 @@ async fn a_connect_that_is_refused_late_gives_the_connection_as_much_time_again_
     client.expect(r#"44{"message":"no"}"#).await;
     client.expect_end().await;
 }
+
+#[tokio::test]
+async fn where_nobody_is_asked_the_backend_may_still_be_told_of_the_end() {
+    let mut backend = Backend::start().await;
+    let config = format!(
+        "{}[[namespace]]\nmatch = \"/\"\nauth = \"none\"\n[[namespace.route]]\non = \"disconnect\"\nupstream = \"app\"\n\
+         [[namespace.route]]\nevent = \"ask\"\nupstream = \"app\"\n",
+        backend.upstream()
+    );
+    let gateway = Gateway::start(&config).await;
+    for kind in EVERY_KIND {
+        let mut client = Client::open(kind, &gateway).await;
+        let id = client.connect("/", "").await;
+        client.send(r#"421["ask"]"#).await;
+        client.expect("431[]").await;
+        client.send("41").await;
+        // Without a `connect` the first event has 0.
+        assert_eq!(backend.next_of("event").await.body["seq"], 0);
+        let notice = backend.next_of("disconnect").await;
+        assert_eq!((notice.socket(), &notice.body["seq"]), (&*id, &json!(1)));
+    }
+}

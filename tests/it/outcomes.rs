@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::backend::{Backend, Keys, Reply, Request};
 use crate::support::client::{Client, Kind};
 use crate::support::gateway::{Gateway, Setup};
-use crate::support::wait::eventually;
+use crate::support::wait::{eventually, within};
 
 async fn with(keys: &Keys<'_>) -> (Gateway, Backend) {
     let backend = Backend::start().await;
@@ -144,13 +144,13 @@ async fn the_deadline_includes_the_wait_for_the_upstream() {
 #[tokio::test]
 async fn a_status_that_lets_nobody_in_and_refuses_nobody_is_logged_once() {
     let (gateway, mut backend) = with(&Keys::default()).await;
-    for _ in 0..3 {
-        backend.push(Reply::status(404));
+    for status in [404, 404, 429, 404, 429] {
+        backend.push(Reply::status(status));
     }
     let mut client = Client::open(Kind::WebSocket, &gateway).await;
     client.send("40").await;
     client.expect_connected("/").await;
-    for attempt in ["1", "2", "3", "4"] {
+    for attempt in ["1", "2", "3", "4", "5", "6"] {
         let request = backend.next_of("connect").await;
         assert_eq!(request.must("sockgate-attempt"), attempt);
     }
@@ -161,9 +161,14 @@ async fn a_status_that_lets_nobody_in_and_refuses_nobody_is_logged_once() {
         line.contains("/:connect") && line.contains("`url`"),
         "{line}"
     );
+    // This one asks for patience: nothing is wrong with the address.
+    let line = gateway
+        .log_line(&["WARN", "CONNECT undecided", "status=429"])
+        .await;
+    assert!(!line.contains("hint"), "{line}");
     let logs = gateway.logs();
     let told = logs.iter().filter(|l| l.contains("CONNECT undecided"));
-    assert_eq!(told.count(), 1, "{logs:#?}");
+    assert_eq!(told.count(), 2, "{logs:#?}");
     // It is the backend's word: the upstream is not failing.
     let failing = logs.iter().filter(|l| l.contains("is failing"));
     assert_eq!(failing.count(), 0, "{logs:#?}");
@@ -232,4 +237,129 @@ async fn proxies_of_the_environment_are_not_used() {
     joined(&gateway, &mut backend).await;
     proxy.has_no_request();
     assert_eq!(proxy.connections(), 0);
+}
+
+#[tokio::test]
+async fn held_connects_never_ask_more_at_once_than_the_limit() {
+    let (gateway, mut backend) = with(&Keys {
+        upstream: "concurrency = { max = 2, queue = 1000 }\n",
+        ..Keys::default()
+    })
+    .await;
+    let late = |reply: Reply| Reply::Late(std::time::Duration::from_millis(20), Box::new(reply));
+    backend.answer(move |_| late(Reply::status(503)));
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        let mut client = Client::open(Kind::WebSocket, &gateway).await;
+        client.send("40").await;
+        clients.push(client);
+    }
+    // Each has been asked about at least twice on average.
+    for _ in 0..24 {
+        backend.next_of("connect").await;
+    }
+    backend.answer(move |_| late(json!({}).into()));
+    for client in &mut clients {
+        client.expect_connected("/").await;
+    }
+    assert_eq!(backend.most_in_flight(), 2);
+}
+
+#[tokio::test]
+async fn a_notice_that_is_too_old_or_one_too_many_bytes_is_dropped_and_counted() {
+    for (retention, reason) in [
+        ("age = \"300ms\", items = 10, bytes = \"1MB\"", "expired"),
+        // Not even one fits.
+        ("age = \"5m\", items = 10, bytes = \"100\"", "full"),
+    ] {
+        let (gateway, mut backend) = with(&Keys {
+            upstream: &format!("retention = {{ {retention} }}\n"),
+            ..Keys::default()
+        })
+        .await;
+        let client = joined(&gateway, &mut backend).await;
+        backend.stop().await;
+        drop(client);
+        let labels = format!(r#"{{upstream="app",reason="{reason}"}}"#);
+        let dropped = format!("sockgate_webhook_notices_dropped_total{labels}");
+        gateway.metric_is(&dropped, 1.0).await;
+        let pending = r#"sockgate_webhook_notices_pending{upstream="app"}"#;
+        gateway.metric_is(pending, 0.0).await;
+        backend.start_again();
+        joined(&gateway, &mut backend).await;
+    }
+}
+
+#[tokio::test]
+async fn attempts_of_one_call_are_spans_of_one_trace() {
+    let (gateway, mut backend) = with(&Keys {
+        route: "idempotent = true\n",
+        ..Keys::default()
+    })
+    .await;
+    let mut client = joined(&gateway, &mut backend).await;
+    let mut traces = Vec::new();
+    for _ in 0..2 {
+        backend.push(Reply::status(500));
+        client.send(r#"421["x"]"#).await;
+        client.expect("431[]").await;
+        let attempts = [backend.next().await, backend.next().await];
+        let parents = attempts
+            .each_ref()
+            .map(|r| r.must("traceparent").to_owned());
+        let [first, second] = parents.each_ref().map(|p| p.split('-').collect::<Vec<_>>());
+        assert_eq!(first[1], second[1], "the trace");
+        assert_ne!(first[2], second[2], "the span");
+        traces.push(first[1].to_owned());
+    }
+    assert_ne!(traces[0], traces[1], "each call has a trace of its own");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_given_up_before_the_backend_does() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = format!(
+        "[[upstream]]\nname = \"app\"\nurl = \"http://{address}/\"\nkeep_alive = \"200ms\"\n\
+         [[namespace]]\nmatch = \"/\"\n[[namespace.route]]\non = \"connect\"\nupstream = \"app\"\n"
+    );
+    let gateway = Gateway::start(&config).await;
+    let mut client = Client::open(Kind::WebSocket, &gateway).await;
+    client.send("40").await;
+    let (mut stream, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut head = Vec::new();
+    within("a request", stream.read_buf(&mut head))
+        .await
+        .unwrap();
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    client.expect_connected("/").await;
+    // Nothing but the gateway ends this connection.
+    let mut rest = Vec::new();
+    within("the end of it", stream.read_to_end(&mut rest))
+        .await
+        .ok();
+}
+
+#[tokio::test]
+async fn at_debug_each_webhook_is_one_line_with_type_event_status_and_time() {
+    let (gateway, mut backend) = with(&Keys::default()).await;
+    let mut client = joined(&gateway, &mut backend).await;
+    backend.push(Reply::status(418));
+    client.send(r#"42["brew"]"#).await;
+    client.expect_quiet().await;
+    gateway
+        .log_line(&["webhook", "type=\"connect\"", "status=200", "ms="])
+        .await;
+    let line = [
+        "webhook",
+        "type=\"event\"",
+        "event=\"brew\"",
+        "status=418",
+        "ms=",
+    ];
+    gateway.log_line(&line).await;
 }
