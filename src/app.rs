@@ -33,7 +33,7 @@ use crate::server::client_files::ClientFiles;
 use crate::server::connection::Head;
 use crate::server::deadline::Deadlines;
 use crate::server::fallback::Origin;
-use crate::server::plain;
+use crate::server::plain::{self, Door};
 use crate::server::probes::Probes;
 use crate::server::shards::{self, Doors, Duties, Order};
 use crate::server::site::{Elsewhere, Page, Plan};
@@ -180,6 +180,9 @@ impl Gateway {
         announce::announce(config, &shared.memory);
         let counts = Counts::new(config.server.shards, config.namespaces.len());
         counts.register(&shared, &mut registry);
+        if let Elsewhere::Fallback(origin) = &plan.elsewhere {
+            origin.register(&mut registry);
+        }
         let stop = Stop::new();
         let duties = Duties {
             head: head(config),
@@ -269,10 +272,15 @@ fn serve(
         );
     }
     let api = rest::api(shared, &shared.draining, &mut registry);
+    let at_api = Door::api(Arc::clone(&counts.control));
+    let at_admin = Door::admin(Arc::clone(&counts.control));
+    let doors = metrics::of_doors(&api, &at_api, &at_admin);
+    registry.register_collector(Box::new(doors));
     for listener in listeners.api {
+        let door = Arc::clone(&at_api);
         crate::tasks::spawn(
             "api",
-            plain::serve(listener, head, api.clone(), stop.clone()),
+            plain::serve(listener, door, head, api.clone(), stop.clone()),
         );
     }
     let upstreams = shared.webhooks.clone();
@@ -285,9 +293,10 @@ fn serve(
         registry: Arc::new(registry),
     };
     for listener in listeners.admin {
+        let door = Arc::clone(&at_admin);
         crate::tasks::spawn(
             "admin",
-            plain::serve(listener, head, probes.clone(), stop.clone()),
+            plain::serve(listener, door, head, probes.clone(), stop.clone()),
         );
     }
 }

@@ -77,7 +77,10 @@ pub(super) async fn list(
         let is_refused = applied.is_err();
         results.push(match applied {
             Ok(_) => Outcome::Accepted,
-            Err(problem) => Outcome::Refused(problem),
+            Err(problem) => {
+                api.parts.counters.refused(problem.code);
+                Outcome::Refused(problem)
+            }
         });
         if is_refused && request.stop_on_error {
             break;

@@ -67,6 +67,11 @@ impl Auth {
         }
     }
 
+    /// Addresses that wrong keys came from lately.
+    pub(super) fn suspects(&self) -> usize {
+        self.throttle.lock().addresses()
+    }
+
     /// Looks at every key, so that the time tells nothing about any of them.
     fn find(&self, text: &[u8]) -> Option<&Key> {
         let hash: [u8; 32] = Sha256::digest(text).into();

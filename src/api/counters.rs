@@ -9,10 +9,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::contract::problem::Code;
+
 /// Upper bounds of the durations, in seconds. An emit takes a fraction of a millisecond, acknowledgements up to half a minute.
-const BUCKETS: [f64; 13] = [
-    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 30.0,
-];
+const BUCKETS: [f64; 8] = [0.000_5, 0.002_5, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0];
 
 /// The status of a request whose caller has left before the answer, as reverse proxies write it.
 const LEFT: u16 = 499;
@@ -28,9 +28,15 @@ struct DurationLabels {
     op: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProblemLabels {
+    code: &'static str,
+}
+
 /// The counters, registered once per process.
 #[derive(Clone, Debug)]
 pub struct Counters {
+    problems: Family<ProblemLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
 }
@@ -39,6 +45,7 @@ impl Counters {
     /// Registers all of them; the names begin with `sockgate_api_`, the registry must not add a prefix.
     pub fn new(registry: &mut Registry) -> Self {
         let counters = Self {
+            problems: Family::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
         };
@@ -48,11 +55,22 @@ impl Counters {
             counters.requests.clone(),
         );
         registry.register(
+            "sockgate_api_problems",
+            "REST requests, and actions of their lists, that were refused, by the code of the problem",
+            counters.problems.clone(),
+        );
+        registry.register(
             "sockgate_api_duration_seconds",
             "Time from the head of a REST request to its answer",
             counters.durations.clone(),
         );
         counters
+    }
+
+    /// Counts a refusal of a request, or of an action in a list.
+    pub(super) fn refused(&self, code: Code) {
+        let code = code.as_str();
+        self.problems.get_or_create(&ProblemLabels { code }).inc();
     }
 
     /// Begins with a request; `op` is of a closed list.
@@ -93,6 +111,7 @@ impl Drop for Watch<'_> {
         let Counters {
             requests,
             durations,
+            ..
         } = self.counters;
         requests.get_or_create(&RequestLabels { op, code }).inc();
         let seconds = self.began.elapsed().as_secs_f64();
@@ -113,12 +132,14 @@ mod tests {
         counters.begin("emit").answered(StatusCode::ACCEPTED);
         counters.begin("emit").answered(StatusCode::ACCEPTED);
         drop(counters.begin("emit"));
+        counters.refused(Code::TooLarge);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes it");
         for line in [
             r#"sockgate_api_requests_total{op="emit",code="202"} 2"#,
             r#"sockgate_api_requests_total{op="emit",code="499"} 1"#,
             r#"sockgate_api_duration_seconds_count{op="emit"} 3"#,
+            r#"sockgate_api_problems_total{code="too_large"} 1"#,
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

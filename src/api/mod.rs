@@ -97,6 +97,13 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Addresses that wrong keys came from lately.
+    pub fn suspects(&self) -> usize {
+        self.0.auth.suspects()
+    }
+}
+
 impl Inner {
     /// What bodies may refer to.
     fn context<'a>(&self, caller: &'a Caller<'_>) -> RestContext<'a> {

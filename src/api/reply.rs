@@ -61,6 +61,11 @@ impl Success {
 }
 
 impl Refusal {
+    /// What is wrong.
+    pub(super) fn code(&self) -> Code {
+        self.problem.code
+    }
+
     /// Too many wrong keys.
     pub(super) fn rate_limited(wait: Duration) -> Self {
         let problem = Problem::new(

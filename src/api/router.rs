@@ -110,6 +110,9 @@ impl Api {
             let result = crate::tasks::contain("api", result).await;
             result.unwrap_or_else(|| Err(Refusal::internal()))
         };
+        if let Err(refusal) = &result {
+            api.parts.counters.refused(refusal.code());
+        }
         let close = body.throw_away();
         let id = trace.request_id().to_owned();
         let response = response(result, trace, close);

@@ -59,6 +59,11 @@ impl Throttle {
         Ok(())
     }
 
+    /// Addresses that have a count of their own.
+    pub(super) fn addresses(&self) -> usize {
+        self.counts.len()
+    }
+
     fn sweep(&mut self, now: Instant) {
         if self.swept.is_none_or(|at| now >= at + SWEEP) {
             self.swept = Some(now);

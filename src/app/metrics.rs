@@ -7,11 +7,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::api::Api;
 use crate::app::Shared;
+use crate::server::plain::Door;
 use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log_limit;
 use crate::telemetry::node::Node;
 use crate::telemetry::process;
-use crate::telemetry::readings::Readings;
+use crate::telemetry::readings::{Readings, float};
 use crate::telemetry::traffic::Traffic;
 
 /// Upper bounds of the lateness of timers, in seconds.
@@ -57,6 +60,7 @@ impl Counts {
             shards: std::iter::zip(self.hubs.iter().cloned(), self.traffic.iter().cloned())
                 .collect(),
             control: Arc::clone(&self.control),
+            node: Arc::clone(shared.switchboard.counters()),
             namespaces: namespaces.map(|n| n.pattern.as_str().into()).collect(),
         }));
         registry.register(
@@ -64,35 +68,56 @@ impl Counts {
             "How late the timers of the shards run",
             self.lag.clone(),
         );
+        registry.register_collector(Box::new(of_clients(shared)));
         registry.register_collector(Box::new(of_node(shared)));
         registry.register_collector(Box::new(of_memory(shared)));
         registry.register_collector(Box::new(process::readings()));
     }
 }
 
-fn of_node(shared: &Shared) -> Readings {
-    let (admission, switchboard) = (&shared.admission, &shared.switchboard);
-    let (connections, most, held) = (admission.clone(), admission.clone(), admission.clone());
-    let (rooms, draining) = (switchboard.clone(), shared.draining.clone());
+fn of_clients(shared: &Shared) -> Readings {
+    let admission = || Arc::clone(&shared.admission);
+    let (connections, most, opening, held) = (admission(), admission(), admission(), admission());
     Readings::default()
-        .gauge(
+        .count(
             "sockgate_listener_connections",
             "Network connections on the client listener",
-            move || float(connections.connections()),
+            move || connections.connections(),
         )
-        .gauge(
+        .count(
             "sockgate_connections_max",
             "Network connections on the client listener at most, and sessions at most",
-            move || float(most.max_connections()),
+            move || most.max_connections(),
         )
-        .gauge(
+        .count(
+            "sockgate_connections_opening",
+            "Sessions that sent no CONNECT yet; 0 where they are not limited",
+            move || opening.opening.count(),
+        )
+        .count(
             "sockgate_connects_held",
             "CONNECTs that wait for a decision",
-            move || float(held.held.taken()),
+            move || held.held.taken(),
         )
-        .gauge("sockgate_rooms", "Rooms with members", move || {
-            float(rooms.rooms())
+}
+
+fn of_node(shared: &Shared) -> Readings {
+    let (rooms, inboxes) = (shared.switchboard.clone(), shared.switchboard.clone());
+    let draining = shared.draining.clone();
+    Readings::default()
+        .count("sockgate_rooms", "Rooms with members", move || {
+            rooms.rooms()
         })
+        .count(
+            "sockgate_inbox_places",
+            "Places taken in the fullest shard's inbox, of 8,192",
+            move || inboxes.fullest_inbox(),
+        )
+        .counter(
+            "sockgate_log_lines_suppressed",
+            "Lines that were not written, for the same had been told a short time before",
+            || float(usize::try_from(log_limit::suppressed()).unwrap_or(usize::MAX)),
+        )
         .gauge(
             "sockgate_draining",
             "1 from the signal that ends the process on",
@@ -130,8 +155,23 @@ fn of_memory(shared: &Shared) -> Readings {
         )
 }
 
-/// Metrics are floats; far beyond what a node can have they are not exact.
-#[expect(clippy::cast_precision_loss, reason = "as the comment says")]
-fn float(n: usize) -> f64 {
-    n as f64
+/// The gauges of the listeners for backends and operators.
+pub(super) fn of_doors(api: &Api, at_api: &Arc<Door>, at_admin: &Arc<Door>) -> Readings {
+    let (api, at_api, at_admin) = (api.clone(), Arc::clone(at_api), Arc::clone(at_admin));
+    Readings::default()
+        .count(
+            "sockgate_api_connections",
+            "Network connections on the API listener",
+            move || at_api.connections(),
+        )
+        .count(
+            "sockgate_admin_connections",
+            "Network connections on the admin listener",
+            move || at_admin.connections(),
+        )
+        .count(
+            "sockgate_api_suspects",
+            "Addresses that wrong keys came from lately",
+            move || api.suspects(),
+        )
 }

@@ -33,8 +33,7 @@ impl System {
                 .to_string_lossy()
                 .into_owned(),
             cores: std::thread::available_parallelism().map_or(1, NonZero::get),
-            memory: memory::limit(&|path| std::fs::read_to_string(path).ok())
-                .unwrap_or(UNKNOWN_MEMORY),
+            memory: memory::limit(&memory::read).unwrap_or(UNKNOWN_MEMORY),
             files: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         }
     }

@@ -104,6 +104,7 @@ impl Acks {
         if !forget_in(socket, id) {
             return;
         }
+        self.counters.acks_answered.increment();
         if let Some(waiting) = self.waiting.get(&id) {
             let answer = waiting.keep(args, attachments);
             waiting.tell(AckEvent::Answered {
@@ -117,6 +118,7 @@ impl Acks {
 
     /// A socket that owed acknowledgements has left.
     pub(crate) fn gone(&mut self, socket: &Socket) {
+        self.counters.acks_gone.add(socket.acks.len() as u64);
         for id in &socket.acks {
             if let Some(waiting) = self.waiting.get(id) {
                 waiting.tell(AckEvent::Gone(socket.id));
@@ -131,6 +133,7 @@ impl Acks {
             return;
         };
         self.sub(waiting.missing);
+        self.counters.acks_given_up.add(waiting.missing as u64);
         for key in waiting.asked {
             if let Some(index) = roster.index(key) {
                 forget_in(roster.socket_mut(index), id);

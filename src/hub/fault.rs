@@ -64,11 +64,7 @@ mod planted {
     pub(crate) fn acknowledged(order: Arc<Order>) -> Arc<Order> {
         match &order.work {
             Work::Act(join @ Action::Join { .. }) if is_planted(Fault::JoinAcknowledgedEarly) => {
-                Arc::new(Order {
-                    work: Work::Act(join.clone()),
-                    begun: order.begun,
-                    tally: None,
-                })
+                Arc::new(Order::new(Work::Act(join.clone()), order.begun, None))
             }
             _ => order,
         }

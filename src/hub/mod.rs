@@ -306,6 +306,11 @@ impl Hub {
                 self.with(|state| state.request(to, frame, request))
             }
         };
+        if order.work.is_emit()
+            && let Some((reached, took)) = order.applied(applied.sockets)
+        {
+            self.state.borrow().count_emit(reached, took);
+        }
         if let Some(tally) = &order.tally {
             tally.add(applied);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -192,6 +192,16 @@ impl State {
             sockets,
             limited: 0,
         }
+    }
+
+    /// An emit is queued for all its recipients, on this shard and on the others.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a node has fewer sockets than that"
+    )]
+    pub(crate) fn count_emit(&self, recipients: usize, took: Duration) {
+        self.counters.recipients.observe(recipients as f64);
+        self.counters.fanout.took(took);
     }
 
     /// Counts the recipients.

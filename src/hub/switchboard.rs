@@ -29,6 +29,7 @@ use crate::hub::action::{Action, Applied, Audience, Target};
 use crate::hub::id::{Namespace, NodeTag, Room, ShardId, SocketId};
 use crate::hub::reads::{Answer, Query};
 use crate::hub::settings::Settings;
+use crate::telemetry::counters::NodeCounters;
 
 mod asking;
 pub(crate) mod budget;
@@ -62,7 +63,7 @@ pub struct Switchboard {
     /// Places of each inbox.
     places: u32,
     budget: Budget,
-    encodings: AtomicU64,
+    counters: Arc<NodeCounters>,
     last_ack: AtomicU64,
     pending_acks: Arc<AtomicUsize>,
     max_acks: usize,
@@ -87,7 +88,7 @@ impl Switchboard {
             inboxes: (0..shards).map(|_| Inbox::new(places)).collect(),
             places,
             budget: Budget::new(shards, limits.outbox_total),
-            encodings: AtomicU64::new(0),
+            counters: Arc::default(),
             last_ack: AtomicU64::new(0),
             pending_acks: Arc::default(),
             max_acks: limits.acks,
@@ -116,12 +117,17 @@ impl Switchboard {
 
     /// Counts a packet encoded outside of the shards, by the REST API for example; shards have counters of their own.
     pub fn count_encoding(&self) {
-        self.encodings.fetch_add(1, Ordering::Relaxed);
+        self.counters.encodings.increment();
     }
 
-    /// Packets encoded outside of the shards.
-    pub fn encodings(&self) -> u64 {
-        self.encodings.load(Ordering::Relaxed)
+    /// What is counted outside of the shards.
+    pub fn counters(&self) -> &Arc<NodeCounters> {
+        &self.counters
+    }
+
+    /// Places taken in the fullest inbox; of [`inbox::PLACES`].
+    pub fn fullest_inbox(&self) -> usize {
+        self.inboxes.iter().map(Inbox::taken).max().unwrap_or(0)
     }
 
     /// A number for an emit with an acknowledgement, the same for all its recipients and never given out twice.
@@ -137,11 +143,7 @@ impl Switchboard {
             matches!(action, Action::Emit { .. }),
             "others have a result to wait for"
         );
-        let order = Arc::new(Order {
-            work: Work::Act(action),
-            begun,
-            tally: None,
-        });
+        let order = Arc::new(Order::new(Work::Act(action), begun, None));
         let places = self.places_of(&order);
         if self.hand_over(&order, places, ShardSet::default()).is_ok() {
             return Ok(());
@@ -283,6 +285,7 @@ impl Switchboard {
         let by_id = self.shards_by_id(audience);
         let handed = self.directory.with_interested(audience, |interested| {
             let wanted = self.place_all(interested.union(by_id), places, held)?;
+            order.is_for(wanted.len());
             for shard in wanted.iter() {
                 self.inboxes[shard].push(Message::Order(Arc::clone(order)), places);
             }
@@ -327,6 +330,7 @@ impl Switchboard {
         if self.hand_over(&order, places, ShardSet::default()).is_ok() {
             return;
         }
+        self.counters.inbox_waits.increment();
         // Places everywhere, because who is interested may change while waiting: so one retry is enough.
         let waited_for = if is_by_id_only(order.work.audience()) {
             self.shards_by_id(order.work.audience())
@@ -355,11 +359,7 @@ impl Switchboard {
         patience: Duration,
     ) -> Result<Applied, ApplyError> {
         let (tally, receipt) = Tally::new();
-        let order = Arc::new(Order {
-            work,
-            begun,
-            tally: Some(tally),
-        });
+        let order = Arc::new(Order::new(work, begun, Some(tally)));
         self.submit_within(order, patience).await?;
         Ok(applied(Some(receipt)).await)
     }
@@ -408,11 +408,7 @@ fn order_for(action: Action, begun: Instant) -> (Arc<Order>, Option<oneshot::Rec
         let (tally, receipt) = Tally::new();
         (Some(tally), Some(receipt))
     };
-    let order = Order {
-        work: Work::Act(action),
-        begun,
-        tally,
-    };
+    let order = Order::new(Work::Act(action), begun, tally);
     (Arc::new(order), receipt)
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::server::settings::Settings;
 use crate::server::stop::Stop;
 use crate::session::admission::{Admission, Place};
+use crate::telemetry::log_limit::LogLimit;
 use crate::telemetry::traffic::Traffic;
 
 /// Connections that the kernel holds for us.
@@ -50,6 +51,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Its place among the connections.
     pub place: Place,
+    /// When it was accepted.
+    pub since: Instant,
 }
 
 /// Accepts until it is told to stop.
@@ -79,7 +82,7 @@ pub struct Acceptor {
     rate: Option<parking_lot::Mutex<Rate>>,
     /// Whether the address of the other end is the client's.
     is_direct: bool,
-    last_error: parking_lot::Mutex<Option<Instant>>,
+    told: LogLimit,
 }
 
 /// New connections per second, with a burst of one second.
@@ -125,7 +128,7 @@ impl Acceptor {
             traffic,
             rate,
             is_direct: !settings.proxy_protocol,
-            last_error: parking_lot::Mutex::default(),
+            told: LogLimit::default(),
         }
     }
 
@@ -147,17 +150,21 @@ impl Acceptor {
         // Without it small frames would wait for acknowledgements; a connection that refuses is about to fail anyway.
         drop(io.set_nodelay(true));
         if let (Some(shard), Ok(io)) = (self.shards.get(place.shard()), io.into_std()) {
-            drop(shard.send(Connection { io, peer, place }));
+            let since = Instant::now();
+            drop(shard.send(Connection {
+                io,
+                peer,
+                place,
+                since,
+            }));
         }
     }
 
-    /// At most one line a minute: the usual cause lasts.
+    /// One line a minute for each cause: the usual one lasts.
     fn failed(&self, error: &io::Error) {
         self.traffic.accept_errors.increment();
-        let mut last = self.last_error.lock();
-        if last.is_none_or(|at| at.elapsed() >= Duration::from_mins(1)) {
-            *last = Some(Instant::now());
-            tracing::warn!(%error, "connections cannot be accepted");
+        if let Some(suppressed) = self.told.allows(&error.kind(), Instant::now()) {
+            tracing::warn!(%error, suppressed, "connections cannot be accepted");
         }
     }
 }

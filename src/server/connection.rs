@@ -1,7 +1,6 @@
 //! One HTTP connection of a client on its shard, and what becomes of it when it turns into a WebSocket.
 
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ use crate::server::site::{Body, Site};
 use crate::server::stop::Stop;
 use crate::session::Session;
 use crate::session::admission::Place;
-use crate::transport::http::Outcome;
+use crate::transport::http::{Arrival, Outcome};
 use crate::transport::pump::{self, Io};
 use crate::transport::{Context, Mail, http, upgrade};
 
@@ -98,6 +97,7 @@ pub async fn serve(serving: Rc<Serving>, connection: Connection) {
         io,
         peer,
         mut place,
+        since,
     } = connection;
     let Ok(mut io) = TcpStream::from_std(io) else {
         return;
@@ -116,14 +116,15 @@ pub async fn serve(serving: Rc<Serving>, connection: Connection) {
             return rejected.increment("ip_limit");
         }
     }
-    serve_http(serving, io, before, peer, place).await;
+    let arrival = Arrival { peer, since };
+    serve_http(serving, io, before, arrival, place).await;
 }
 
 async fn serve_http(
     serving: Rc<Serving>,
     io: TcpStream,
     before: Bytes,
-    peer: IpAddr,
+    arrival: Arrival,
     place: Place,
 ) {
     let Serving {
@@ -139,11 +140,13 @@ async fn serve_http(
     }
     let (io, talk) = Timed::new(io, before, deadlines);
     let next: Cell<Option<(Next, OnUpgrade)>> = Cell::new(None);
+    let first = Cell::new(Some(arrival));
     let service = service_fn(|request| {
         let (unseen, answering) = (http::Unseen::new(context, &request), talk.request());
         let next = &next;
+        let arrival = first.take().unwrap_or_else(|| arrival.again());
         async move {
-            let response = answer(context, site, next, request, peer, unseen).await?;
+            let response = answer(context, site, next, request, arrival, unseen).await?;
             Ok::<Response<Answered<Body>>, Aborted>(response.map(|body| answering.with(body)))
         }
     });
@@ -191,14 +194,14 @@ async fn answer(
     site: &Site,
     next: &Cell<Option<(Next, OnUpgrade)>>,
     mut request: Request<Incoming>,
-    peer: IpAddr,
+    arrival: Arrival,
     unseen: http::Unseen,
 ) -> Result<Response<Body>, Aborted> {
     unseen.seen();
     match router::find(request.uri().path(), &context.settings.path) {
         Path::Elsewhere => {
             let wants_upgrade = request.headers().contains_key(UPGRADE);
-            let mut response = site.elsewhere(context, request, peer).await;
+            let mut response = site.elsewhere(context, request, arrival.peer).await;
             if wants_upgrade {
                 // Whoever wants to speak something else has nothing more to say in HTTP.
                 let close = HeaderValue::from_static("close");
@@ -207,7 +210,7 @@ async fn answer(
             return Ok(response);
         }
         Path::File(name) => {
-            if let Some(file) = site.client_file(context, &request, name, peer) {
+            if let Some(file) = site.client_file(context, &request, name, arrival.peer) {
                 return Ok(file.map(Either::Left));
             }
         }
@@ -217,7 +220,7 @@ async fn answer(
         .headers()
         .contains_key(UPGRADE)
         .then(|| hyper::upgrade::on(&mut request));
-    let (response, then) = match http::handle(context, request, peer).await {
+    let (response, then) = match http::handle(context, request, arrival).await {
         Outcome::Reply(response) => (response, None),
         Outcome::NewSession(response, session) => (response, Some(Next::Session(session))),
         Outcome::Upgrade(response, sid, shard) => (response, Some(Next::Upgrade(sid, shard))),

@@ -15,6 +15,7 @@
 //! `Host` stays as the client sent it: frameworks compare it with `Origin`, and build addresses with it.
 
 mod body;
+mod counters;
 mod headers;
 
 use std::error::Error as _;
@@ -32,13 +33,16 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::TokioTimer;
+use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub use body::Passed;
 use body::{Progress, Watched};
+use counters::Counters;
 
 use crate::server::site::Body;
+use crate::telemetry::readings::Readings;
 use crate::transport::settings::Settings;
 
 /// Requests of a node that are under way at once: well below what the limit of open files leaves besides the clients.
@@ -61,6 +65,7 @@ pub struct Origin {
     places: Arc<Semaphore>,
     /// Requests in a row that the server did not answer.
     failures: AtomicU64,
+    counters: Counters,
 }
 
 impl Origin {
@@ -76,7 +81,26 @@ impl Origin {
             patience,
             places: Arc::new(Semaphore::new(capacity)),
             failures: AtomicU64::new(0),
+            counters: Counters::default(),
         })
+    }
+
+    /// Registers what is counted; the registry must not add a prefix.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        self.counters.register(registry);
+        let (inflight, queue) = (Arc::clone(self), Arc::clone(self));
+        let gauges = Readings::default()
+            .count(
+                "sockgate_fallback_inflight",
+                "Requests that the fallback server is answering",
+                move || inflight.capacity - inflight.places.available_permits(),
+            )
+            .count(
+                "sockgate_fallback_queue",
+                "Requests that wait for a place to be passed on",
+                move || queue.counters.waiting(),
+            );
+        registry.register_collector(Box::new(gauges));
     }
 
     /// Whether no request is under way.
@@ -123,6 +147,18 @@ impl Failure {
             Self::Unreachable(_) | Self::Broken(_) | Self::Upgrade => StatusCode::BAD_GATEWAY,
             Self::Silent | Self::Busy => StatusCode::GATEWAY_TIMEOUT,
             Self::Unfinished => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The word in the metrics.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "connect",
+            Self::Broken(_) => "network",
+            Self::Upgrade => "upgrade",
+            Self::Silent => "timeout",
+            Self::Busy => "shed",
+            Self::Unfinished => "unfinished",
         }
     }
 
@@ -177,8 +213,17 @@ impl Fallback {
         request: Request<Incoming>,
         peer: IpAddr,
     ) -> Response<Body> {
-        let answer = self.exchange(settings, request, peer).await;
-        answer.unwrap_or_else(|failure| text(failure.status(), &failure.to_string()))
+        let watch = self.origin.counters.begin();
+        match self.exchange(settings, request, peer).await {
+            Ok(answer) => {
+                watch.answered(answer.status());
+                answer
+            }
+            Err(failure) => {
+                watch.failed(failure.code());
+                text(failure.status(), &failure.to_string())
+            }
+        }
     }
 
     async fn exchange(
@@ -193,10 +238,12 @@ impl Fallback {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, message));
         };
         let places = Arc::clone(&self.origin.places);
+        let waiting = self.origin.counters.wait();
         let place = timeout(self.origin.patience, places.acquire_owned());
         let Ok(Ok(place)) = place.await else {
             return Err(Failure::Busy);
         };
+        drop(waiting);
         headers::onward(&mut head.headers, settings, peer);
         let (body, progress) = Watched::new(body);
         let mut onward = Request::new(body);

@@ -97,6 +97,11 @@ impl Opening {
         (number, oldest.map(|(_, session)| session))
     }
 
+    /// How many there are; 0 where there is no limit.
+    pub fn count(&self) -> usize {
+        self.queue.lock().waiting.len()
+    }
+
     /// Removes the session with this number, if it is still there.
     pub fn end(&self, number: u64) {
         if self.limit != 0 {

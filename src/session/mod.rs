@@ -565,7 +565,8 @@ impl Session {
         }
         self.phase.set(Phase::Closing(reason));
         self.no_longer_opening();
-        self.shard.count_closed(self.transport(), reason);
+        self.shard
+            .count_closed(self.transport(), reason, self.opened_at.elapsed());
         drop(self.conversation.borrow_mut().end());
         let sockets = self.sockets.borrow().clone();
         for socket in &sockets {

@@ -309,12 +309,15 @@ impl Shard {
         }
     }
 
-    pub(crate) fn count_closed(&self, transport: TransportKind, reason: Reason) {
-        let closed = match transport {
-            TransportKind::Polling => &self.traffic.closed.polling,
-            TransportKind::WebSocket => &self.traffic.closed.websocket,
+    /// A session of this age has ended.
+    pub(crate) fn count_closed(&self, transport: TransportKind, reason: Reason, age: Duration) {
+        let (closed, lives) = (&self.traffic.closed, &self.traffic.lives);
+        let (closed, lives) = match transport {
+            TransportKind::Polling => (&closed.polling, &lives.polling),
+            TransportKind::WebSocket => (&closed.websocket, &lives.websocket),
         };
         closed.increment(reason.as_str());
+        lives.took(age);
     }
 
     /// The socket is joined with this key, or no longer; returns the former key.

@@ -332,6 +332,9 @@ impl Work {
         }
         self.session.shard.admission.held.give_back();
         self.socket.connecting.take();
+        let asked = SystemTime::now().duration_since(self.socket.asked_at);
+        let decisions = &self.session.shard.traffic.decisions;
+        decisions.took(asked.unwrap_or_default());
         match answer {
             Ok(Reply {
                 reject: Some(reject),
@@ -425,6 +428,7 @@ impl Work {
                 &reject.message,
                 reject.data.as_deref(),
             );
+            self.session.shard.count_encoding();
             self.session.push(&frame);
         }
         self.session
@@ -556,6 +560,7 @@ impl Session {
 
     fn refuse_at_once(&self, namespace: crate::hub::id::Namespace, message: &str, second: u32) {
         self.shard.traffic.connects_refused.increment();
+        self.shard.count_encoding();
         self.push(&socket_io::encode::connect_error(
             namespace.as_str(),
             message,
@@ -571,6 +576,7 @@ impl Session {
         self.conversation
             .borrow_mut()
             .joined(&socket.namespace, |s| Rc::ptr_eq(s, socket));
+        self.shard.count_encoding();
         self.push(&socket_io::encode::connect(
             socket.namespace.as_str(),
             socket.id.as_str(),

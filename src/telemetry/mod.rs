@@ -9,7 +9,9 @@
 //! nothing that a client chooses is a label, and no payload, token or header is ever logged.
 
 pub mod counters;
+pub mod histogram;
 pub mod log;
+pub mod log_limit;
 pub mod memory;
 pub mod node;
 pub mod process;

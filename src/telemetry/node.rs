@@ -10,7 +10,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType::{Counter, Gauge};
 
-use crate::telemetry::counters::{Count, ShardCounters};
+use crate::telemetry::counters::{Count, NodeCounters, ShardCounters};
+use crate::telemetry::histogram::{Distribution, Histogram};
 use crate::telemetry::readings::Families;
 use crate::telemetry::traffic::{ByWord, MAX_NAMESPACES, Traffic};
 
@@ -21,6 +22,8 @@ pub struct Node {
     pub shards: Vec<(Arc<ShardCounters>, Arc<Traffic>)>,
     /// Of the control thread: connections that never came to a shard.
     pub control: Arc<Traffic>,
+    /// Of the hub outside of the shards.
+    pub node: Arc<NodeCounters>,
     /// Patterns of the namespaces, in the order of the configuration.
     pub namespaces: Vec<Box<str>>,
 }
@@ -37,6 +40,14 @@ impl Node {
 
     fn traffic(&self, read: impl Fn(&Traffic) -> &Count) -> u64 {
         self.threads().map(|traffic| read(traffic).get()).sum()
+    }
+
+    fn hub_histogram(&self, read: impl Fn(&ShardCounters) -> &Histogram) -> Distribution {
+        Histogram::sum(self.shards.iter().map(|(hub, _)| read(hub)))
+    }
+
+    fn histogram(&self, read: impl Fn(&Traffic) -> &Histogram) -> Distribution {
+        Histogram::sum(self.threads().map(read))
     }
 
     /// The sums of a closed list.
@@ -101,6 +112,28 @@ impl Node {
             "Client sessions that have ended",
             Counter,
             closed,
+        )?;
+        to.histograms(
+            "sockgate_connection_duration_seconds",
+            "How long the client sessions lived that have ended",
+            [
+                (
+                    [("transport", "polling")],
+                    self.histogram(|t| &t.lives.polling),
+                ),
+                (
+                    [("transport", "websocket")],
+                    self.histogram(|t| &t.lives.websocket),
+                ),
+            ],
+        )?;
+        to.histograms(
+            "sockgate_handshake_duration_seconds",
+            "From an accepted connection to its session (http), and from a CONNECT to its backend's decision (auth)",
+            [
+                ([("stage", "http")], self.histogram(|t| &t.handshakes)),
+                ([("stage", "auth")], self.histogram(|t| &t.decisions)),
+            ],
         )?;
         to.many(
             "sockgate_upgrades",
@@ -171,6 +204,16 @@ impl Node {
             "Acknowledgements awaited from clients",
             Gauge,
             self.hubs(|h| &h.acks_pending),
+        )?;
+        to.many(
+            "sockgate_acks",
+            "Acknowledgements that clients were asked for: those that came (ok), those of clients that left (gone), and those that nobody waited for to the end (given_up)",
+            Counter,
+            [
+                ([("result", "ok")], self.hubs(|h| &h.acks_answered)),
+                ([("result", "gone")], self.hubs(|h| &h.acks_gone)),
+                ([("result", "given_up")], self.hubs(|h| &h.acks_given_up)),
+            ],
         )
     }
 
@@ -197,7 +240,17 @@ impl Node {
             "sockgate_encodings",
             "Packets encoded for clients; a broadcast counts once",
             Counter,
-            self.hubs(|h| &h.encodings),
+            self.hubs(|h| &h.encodings) + self.node.encodings.get(),
+        )?;
+        to.histogram(
+            "sockgate_fanout_seconds",
+            "From handing an emit over to the shards until it is queued for all its recipients",
+            &self.hub_histogram(|h| &h.fanout),
+        )?;
+        to.histogram(
+            "sockgate_broadcast_recipients",
+            "Recipients of an emit",
+            &self.hub_histogram(|h| &h.recipients),
         )?;
         to.many(
             "sockgate_parse_errors",
@@ -248,6 +301,18 @@ impl Node {
             "Times that reading from a client stopped because its calls were not answered",
             Counter,
             self.traffic(|t| &t.lanes_full),
+        )?;
+        to.one(
+            "sockgate_lanes",
+            "Sockets whose calls are under way",
+            Gauge,
+            self.traffic(|t| &t.lanes),
+        )?;
+        to.one(
+            "sockgate_inbox_waits",
+            "Actions that had to wait for a place in the shards' inboxes",
+            Counter,
+            self.node.inbox_waits.get(),
         )
     }
 }
@@ -292,6 +357,7 @@ mod tests {
         Node {
             shards: (0..shards).map(|_| shard()).collect(),
             control: Arc::new(Traffic::new(namespaces.len())),
+            node: Arc::default(),
             namespaces: namespaces.iter().map(|n| (*n).into()).collect(),
         }
     }
@@ -306,6 +372,8 @@ mod tests {
         let node = node(2, &["/"]);
         for (hub, traffic) in &node.shards {
             hub.encodings.add(2);
+            hub.recipients.observe(3.0);
+            traffic.lives.websocket.observe(5.0);
             hub.queue_max_bytes.set(7);
             traffic.closed.websocket.increment("slow consumer");
             traffic.rejected.increment("limit");
@@ -313,8 +381,23 @@ mod tests {
         }
         node.shards[1].0.queue_max_bytes.set(9);
         node.control.rejected.increment("limit");
+        node.node.encodings.increment();
         let text = scrape(node);
-        has(&text, "sockgate_encodings_total 4");
+        has(&text, "sockgate_encodings_total 5");
+        has(&text, r#"sockgate_broadcast_recipients_bucket{le="1.0"} 0"#);
+        has(
+            &text,
+            r#"sockgate_broadcast_recipients_bucket{le="10.0"} 2"#,
+        );
+        has(
+            &text,
+            r#"sockgate_broadcast_recipients_bucket{le="+Inf"} 2"#,
+        );
+        has(&text, "sockgate_broadcast_recipients_sum 6.0");
+        has(
+            &text,
+            r#"sockgate_connection_duration_seconds_count{transport="websocket"} 2"#,
+        );
         has(&text, "sockgate_out_queue_max_bytes 9");
         has(
             &text,

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
+
+use crate::telemetry::histogram::Distribution;
 
 /// A function that looks a number up.
 type Read = Box<dyn Fn() -> f64 + Send + Sync>;
@@ -30,6 +32,17 @@ impl Readings {
         read: impl Fn() -> f64 + Send + Sync + 'static,
     ) -> Self {
         self.with(name, help, MetricType::Gauge, Box::new(read))
+    }
+
+    /// Adds a number of things that are there.
+    #[must_use]
+    pub fn count(
+        self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Self {
+        self.gauge(name, help, move || float(read()))
     }
 
     /// Adds a number that only goes up; the name is written with `_total`.
@@ -82,6 +95,12 @@ impl Collector for Readings {
     }
 }
 
+/// Metrics are floats; far beyond what a node can have they are not exact.
+#[expect(clippy::cast_precision_loss, reason = "as the comment says")]
+pub(crate) fn float(n: usize) -> f64 {
+    n as f64
+}
+
 impl fmt::Debug for Readings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
@@ -109,6 +128,36 @@ impl Families<'_> {
         }
     }
 
+    /// A family of histograms, by one label.
+    pub(crate) fn histograms<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = ([(&'static str, &'l str); 1], Distribution)>,
+    ) -> fmt::Result {
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, value) in values {
+            let mut metric = family.encode_family(&labels)?;
+            write_histogram(&mut metric, &value)?;
+        }
+        Ok(())
+    }
+
+    /// A histogram without labels.
+    pub(crate) fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: &Distribution,
+    ) -> fmt::Result {
+        let mut metric = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        write_histogram(&mut metric, value)
+    }
+
     /// A family of counters or gauges, by their labels.
     pub(crate) fn many<'l, const N: usize>(
         &mut self,
@@ -129,4 +178,13 @@ impl Families<'_> {
         }
         Ok(())
     }
+}
+
+fn write_histogram(metric: &mut MetricEncoder<'_>, value: &Distribution) -> fmt::Result {
+    let Distribution {
+        buckets,
+        sum,
+        count,
+    } = value;
+    metric.encode_histogram::<[(&str, &str); 0]>(*sum, *count, buckets, None)
 }

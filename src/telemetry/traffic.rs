@@ -1,6 +1,7 @@
 //! What a shard counts about connections and packets; summed at scrape like [`super::counters`].
 
 use crate::telemetry::counters::Count;
+use crate::telemetry::histogram::Histogram;
 
 /// Counts by a closed set of words.
 #[derive(Debug)]
@@ -48,9 +49,11 @@ pub const DROPPED: [&str; 10] = [
 ];
 
 /// Why a connection or handshake was refused.
-pub const REJECTED: [&str; 12] = [
+pub const REJECTED: [&str; 14] = [
     "limit",
     "ip_limit",
+    "api_limit",
+    "admin_limit",
     "rate",
     "origin",
     "drain",
@@ -98,6 +101,16 @@ pub const CLOSED: [&str; 16] = [
     "other",
 ];
 
+/// Upper bounds of the life of a session, in seconds.
+const LIVES: [f64; 9] = [
+    1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0,
+];
+
+/// Upper bounds of the time in which a session is opened, or its CONNECT decided, in seconds.
+const HANDSHAKES: [f64; 11] = [
+    0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0,
+];
+
 /// Namespaces with a gauge of their own; further ones share one.
 pub const MAX_NAMESPACES: usize = 32;
 
@@ -140,8 +153,14 @@ pub struct Traffic {
     pub opened: Count,
     /// Sessions ended, by reason.
     pub closed: ByTransport<ByWord<16>>,
+    /// How long those lived, in seconds.
+    pub lives: ByTransport<Histogram>,
+    /// From an accepted connection (from the request, on one that was used before) to the opened session, in seconds.
+    pub handshakes: Histogram,
+    /// From a CONNECT to the backend's decision, in seconds.
+    pub decisions: Histogram,
     /// Connections and handshakes refused, by reason.
-    pub rejected: ByWord<12>,
+    pub rejected: ByWord<14>,
     /// Connections that could not be accepted, for want of open files mostly.
     pub accept_errors: Count,
     /// Requests and HTTP connections ended at a limit.
@@ -188,6 +207,12 @@ impl Traffic {
                 polling: ByWord::new(CLOSED),
                 websocket: ByWord::new(CLOSED),
             },
+            lives: ByTransport {
+                polling: Histogram::new(&LIVES),
+                websocket: Histogram::new(&LIVES),
+            },
+            handshakes: Histogram::new(&HANDSHAKES),
+            decisions: Histogram::new(&HANDSHAKES),
             rejected: ByWord::new(REJECTED),
             accept_errors: Count::default(),
             http_limits: ByWord::new(HTTP_LIMITS),
@@ -204,6 +229,7 @@ impl Traffic {
             ticked_ms: Count::default(),
         }
     }
+
     /// Whether the shard has no session, and no lane at work. Exact, whatever the shard does meanwhile: a session is counted with
     /// its new transport before it leaves the old one, and its lanes are counted before it has gone.
     pub fn is_idle(&self) -> bool {

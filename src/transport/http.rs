@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -36,6 +36,26 @@ pub enum Outcome {
     Upgrade(Reply, SessionId, ShardId),
     /// It is ended without an answer.
     Abort,
+}
+
+/// Whose request it is, and since when it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The other end of the connection, or whom that speaks for.
+    pub peer: IpAddr,
+    /// When the connection was accepted, or, where it has served before, when the request came.
+    pub since: Instant,
+}
+
+impl Arrival {
+    /// Of another request on the same connection, which comes now.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self {
+            since: Instant::now(),
+            ..self
+        }
+    }
 }
 
 /// A request that was read but not begun: where its client has gone away by then, the HTTP library drops it unseen, and a polling
@@ -89,9 +109,14 @@ impl Drop for Unseen {
 }
 
 /// Answers a request.
-pub async fn handle(context: &Rc<Context>, request: Request<Incoming>, peer: IpAddr) -> Outcome {
+pub async fn handle(
+    context: &Rc<Context>,
+    request: Request<Incoming>,
+    arrival: Arrival,
+) -> Outcome {
     let cors = &context.settings.cors;
-    let host = address::host(request.headers(), peer, &context.settings.trusted_proxies);
+    let proxies = &context.settings.trusted_proxies;
+    let host = address::host(request.headers(), arrival.peer, proxies);
     let verdict = origin::check(request.headers(), host, cors);
     // Without WebSocket there is nothing to upgrade to: the request is answered as any other.
     let wants_websocket = context.settings.websocket && wants_websocket(&request);
@@ -109,8 +134,8 @@ pub async fn handle(context: &Rc<Context>, request: Request<Incoming>, peer: IpA
     }
     let mut outcome = match admit(context, &request, &verdict, wants_websocket) {
         Err(refusal) => Outcome::Reply(*refusal),
-        Ok(Admitted::Handshake(query)) => handshake(context, &request, query, peer),
-        Ok(Admitted::NewWebSocket(query)) => open_websocket(context, &request, query, peer),
+        Ok(Admitted::Handshake(query)) => handshake(context, &request, query, arrival),
+        Ok(Admitted::NewWebSocket(query)) => open_websocket(context, &request, query, arrival),
         Ok(Admitted::Poll(sid, shard)) => poll(context, request, sid, shard).await,
         Ok(Admitted::Refuse(sid, shard, answer)) => {
             let answer = if exists(context, sid, shard).await {
@@ -273,15 +298,17 @@ fn open_session(
     context: &Rc<Context>,
     headers: &HeaderMap,
     query: Query,
-    peer: IpAddr,
+    arrival: Arrival,
     transport: TransportKind,
 ) -> Option<Rc<Session>> {
-    let ip = address::client_address(headers, peer, &context.settings.trusted_proxies);
+    let ip = address::client_address(headers, arrival.peer, &context.settings.trusted_proxies);
     let info = connect_info(context, headers, query, ip).ok()?;
     let session = context.shard.open(info, transport);
     if let Some(oldest) = session.begin_opening() {
         context.end_opening(oldest);
     }
+    let handshakes = &context.shard.traffic.handshakes;
+    handshakes.took(arrival.since.elapsed());
     Some(session)
 }
 
@@ -295,13 +322,13 @@ fn handshake(
     context: &Rc<Context>,
     request: &Request<Incoming>,
     query: Query,
-    peer: IpAddr,
+    arrival: Arrival,
 ) -> Outcome {
     let Some(session) = open_session(
         context,
         request.headers(),
         query,
-        peer,
+        arrival,
         TransportKind::Polling,
     ) else {
         return Outcome::Reply(too_many_headers());
@@ -309,7 +336,7 @@ fn handshake(
     context
         .shard
         .hub
-        .outbox(session.key, |o| o.block(std::time::Instant::now()));
+        .outbox(session.key, |o| o.block(Instant::now()));
     let document = open_document(context, &session);
     let body = crate::protocol::engine_io::encode_payload(std::slice::from_ref(&document));
     let mut response = Answer::packets(body).into_response().unwrap_or_default();
@@ -325,7 +352,7 @@ fn open_websocket(
     context: &Rc<Context>,
     request: &Request<Incoming>,
     query: Query,
-    peer: IpAddr,
+    arrival: Arrival,
 ) -> Outcome {
     let response = match switch(request) {
         Ok(response) => response,
@@ -335,7 +362,7 @@ fn open_websocket(
         context,
         request.headers(),
         query,
-        peer,
+        arrival,
         TransportKind::WebSocket,
     ) else {
         return Outcome::Reply(too_many_headers());

@@ -16,11 +16,11 @@ use crate::contract::call;
 use crate::contract::reply::{self, BadReply, Parsed, ReplyContext, ReplyKind};
 use crate::session::backend::{Backend, BackendError, Call, CallKind, ConnectInfo, Reject, Reply};
 use crate::session::settings::Forward;
+use crate::telemetry::log_limit::LogLimit;
 
 use super::counters::{Code, Counters, RouteCounters};
 use super::gate::{Class, Gate, Pass, Refused};
 use super::health::Fault;
-use super::log_limit::LogLimit;
 use super::outcome::{Outcome, Refusal};
 use super::request::{Kind, Message};
 use super::retry;
@@ -64,8 +64,8 @@ impl Route {
     }
 
     fn tell_bad_reply(&self, cause: &str) {
-        if self.told.allows(&cause, std::time::Instant::now()) {
-            tracing::warn!(route = &*self.name, cause, "bad reply");
+        if let Some(suppressed) = self.told.allows(&cause, std::time::Instant::now()) {
+            tracing::warn!(route = &*self.name, cause, suppressed, "bad reply");
         }
     }
 
@@ -84,8 +84,8 @@ impl Route {
     }
 
     pub(super) fn tell_refused_notice(&self, status: u16) {
-        if self.told.allows(&status, std::time::Instant::now()) {
-            tracing::warn!(route = &*self.name, status, "notice refused");
+        if let Some(suppressed) = self.told.allows(&status, std::time::Instant::now()) {
+            tracing::warn!(route = &*self.name, status, suppressed, "notice refused");
         }
     }
 }

@@ -30,7 +30,6 @@ pub mod counters;
 pub mod exchange;
 pub mod gate;
 pub mod health;
-pub mod log_limit;
 pub mod notices;
 pub mod outcome;
 pub mod request;

@@ -1,7 +1,11 @@
 //! A WebSocket client that writes and reads single frames, right or wrong.
 
+use serde_json::Value;
+use tokio::net::TcpSocket;
+
 use super::gateway::Gateway;
 use super::http::{Exchange, request};
+use super::wait::within;
 
 /// Opcodes of RFC 6455.
 pub(crate) mod opcode {
@@ -15,6 +19,8 @@ pub(crate) mod opcode {
 
 /// A WebSocket connection by hand.
 pub(crate) struct Frames {
+    /// The id of its socket, once `/` is joined.
+    pub(crate) socket: String,
     exchange: Exchange,
 }
 
@@ -71,15 +77,25 @@ pub(crate) fn frame(first: u8, length: Length, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn handshake(gateway: &Gateway) -> Vec<u8> {
+    let target = gateway.target("EIO=4&transport=websocket");
+    request("GET", &target, &UPGRADE, b"")
+}
+
 impl Frames {
     /// Opens a session and reads its open packet.
     pub(crate) async fn open(gateway: &Gateway) -> Self {
-        let target = gateway.target("EIO=4&transport=websocket");
-        let handshake = request("GET", &target, &UPGRADE, b"");
-        let mut exchange = Exchange::begin(gateway.clients, &handshake).await;
+        let exchange = Exchange::begin(gateway.clients, &handshake(gateway)).await;
+        Self::opened(exchange).await
+    }
+
+    async fn opened(mut exchange: Exchange) -> Self {
         let response = exchange.answer().await;
         assert_eq!(response.status, 101, "{response:?}");
-        let mut frames = Self { exchange };
+        let mut frames = Self {
+            socket: String::new(),
+            exchange,
+        };
         let open = frames.next().await.expect("an open packet");
         assert_eq!(open.payload.first(), Some(&b'0'), "{open:?}");
         frames
@@ -87,11 +103,32 @@ impl Frames {
 
     /// [`Frames::open`], and the namespace `/` is joined.
     pub(crate) async fn joined(gateway: &Gateway) -> Self {
-        let mut frames = Self::open(gateway).await;
-        frames.text("40").await;
-        let answer = frames.next().await.expect("an answer to CONNECT");
-        assert!(answer.payload.starts_with(b"40{\"sid\""), "{answer:?}");
-        frames
+        Self::open(gateway).await.join().await
+    }
+
+    /// [`Frames::joined`] over a connection for which the kernels on both sides keep as little as they can.
+    pub(crate) async fn joined_with_small_buffers(gateway: &Gateway) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // What the gateway's kernel keeps grows with the length of a segment, which on loopback is 64 KiB.
+        socket2::SockRef::from(&socket).set_tcp_mss(536).unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        let stream = within("a connection", socket.connect(gateway.clients)).await;
+        let mut exchange = Exchange::over(stream.unwrap());
+        exchange.again(&handshake(gateway)).await;
+        Self::opened(exchange).await.join().await
+    }
+
+    async fn join(mut self) -> Self {
+        self.text("40").await;
+        let answer = self.next().await.expect("an answer to CONNECT");
+        let document = answer.payload.strip_prefix(b"40");
+        let document: Value = serde_json::from_slice(document.unwrap_or_default())
+            .unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+        document["sid"]
+            .as_str()
+            .expect("a socket id")
+            .clone_into(&mut self.socket);
+        self
     }
 
     /// Writes any bytes.
@@ -123,10 +160,11 @@ impl Frames {
 
     /// The next frame; `None` when the connection is over.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
-        super::wait::within("a frame", self.read_frame()).await
+        within("a frame", self.read()).await
     }
 
-    async fn read_frame(&mut self) -> Option<Frame> {
+    /// [`Frames::next`] without a deadline.
+    pub(crate) async fn read(&mut self) -> Option<Frame> {
         let head = self.exchange.take(2).await.ok()?;
         assert_eq!(head[1] & 0x80, 0, "a server frame is not masked");
         let length = match head[1] {

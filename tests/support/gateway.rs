@@ -239,6 +239,16 @@ impl Gateway {
         former.current.expect("a number")
     }
 
+    /// Memory of the process that is resident.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(file).expect("the process runs");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));
+        let kib: u64 = kib.expect("a number of kB").trim().parse().unwrap();
+        kib * 1024
+    }
+
     /// Awaits the end of the process.
     pub(crate) async fn exit(&mut self) -> ExitStatus {
         within("the gateway's exit", self.child.wait())

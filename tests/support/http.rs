@@ -80,14 +80,19 @@ impl Exchange {
         let stream = within(format_args!("connect to {to}"), TcpStream::connect(to))
             .await
             .unwrap_or_else(|error| panic!("connect to {to}: {error}"));
+        let mut exchange = Self::over(stream);
+        exchange.again(bytes).await;
+        exchange
+    }
+
+    /// Over this connection; nothing is written yet.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        let mut exchange = Self {
+        Self {
             stream,
             rest: Vec::new(),
             asked: String::new(),
-        };
-        exchange.again(bytes).await;
-        exchange
+        }
     }
 
     /// Writes (more) bytes on the same connection.

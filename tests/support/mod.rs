@@ -5,6 +5,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod crowd;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod http;

@@ -49,7 +49,6 @@ pub(crate) enum Unplaced {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     queue: Mutex<Queue>,
-    #[cfg(test)]
     total: u32,
     places: Semaphore,
     bell: Notify,
@@ -59,7 +58,6 @@ impl Inbox {
     pub(crate) fn new(places: u32) -> Self {
         Self {
             queue: Mutex::default(),
-            #[cfg(test)]
             total: places,
             places: Semaphore::new(places as usize),
             bell: Notify::new(),
@@ -113,7 +111,12 @@ impl Inbox {
     /// Whether nothing is in it and nobody holds a place.
     #[cfg(test)]
     pub(crate) fn is_unused(&self) -> bool {
-        self.is_empty() && self.places.available_permits() == self.total as usize
+        self.is_empty() && self.taken() == 0
+    }
+
+    /// Places that are reserved or hold a message.
+    pub(crate) fn taken(&self) -> usize {
+        (self.total as usize).saturating_sub(self.places.available_permits())
     }
 
     /// Tells the shard to look.

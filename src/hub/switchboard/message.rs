@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,6 +32,37 @@ pub(crate) struct Order {
     pub(crate) begun: Instant,
     /// Present where somebody waits for the result.
     pub(crate) tally: Option<Tally>,
+    made: Instant,
+    /// Shards that have it and have not applied it.
+    shards: AtomicUsize,
+    /// Recipients on those that have.
+    reached: AtomicUsize,
+}
+
+impl Order {
+    pub(crate) fn new(work: Work, begun: Instant, tally: Option<Tally>) -> Self {
+        Self {
+            work,
+            begun,
+            tally,
+            made: Instant::now(),
+            shards: AtomicUsize::new(0),
+            reached: AtomicUsize::new(0),
+        }
+    }
+
+    /// So many shards are about to get it.
+    pub(crate) fn is_for(&self, shards: usize) {
+        self.shards.store(shards, Ordering::Relaxed);
+    }
+
+    /// A shard has applied it. The last one learns how many it has reached, and how long that took.
+    pub(crate) fn applied(&self, sockets: usize) -> Option<(usize, Duration)> {
+        self.reached.fetch_add(sockets, Ordering::Relaxed);
+        // The last one sees what the others have added.
+        let is_last = self.shards.fetch_sub(1, Ordering::AcqRel) == 1;
+        is_last.then(|| (self.reached.load(Ordering::Relaxed), self.made.elapsed()))
+    }
 }
 
 /// What is to be done.
@@ -66,6 +97,11 @@ impl Work {
             Self::Act(action) => action.audience(),
             Self::Count(to) | Self::Request { to, .. } => to,
         }
+    }
+
+    /// Whether it sends a packet to an audience.
+    pub(crate) fn is_emit(&self) -> bool {
+        matches!(self, Self::Act(Action::Emit { .. }) | Self::Request { .. })
     }
 
     /// Places that it takes in an inbox, by the bytes that it keeps in memory.

@@ -313,7 +313,7 @@ async fn a_connect_is_accepted_with_the_headers_that_are_passed() {
 #[tokio::test]
 async fn a_connect_is_rejected_by_body_or_by_401_and_403() {
     let body = r#"{"reject":{"message":"not today"}}"#;
-    let reworded = r#"sockgate_webhook_rejects_reworded_total{route="messages",reason="missing"}"#;
+    let reworded = r#"sockgate_webhook_rejects_reworded_total{reason="missing"}"#;
     for (act, message, bare) in [
         (Act::Answer(401, &[], body.into()), "not today", None),
         (Act::Answer(422, &[], body.into()), "not today", None),

@@ -87,6 +87,11 @@ impl Notices {
         self.queue.lock().pending()
     }
 
+    /// Bytes of those.
+    pub fn bytes(&self) -> usize {
+        self.queue.lock().bytes()
+    }
+
     /// Waits until nothing is left, at most until the deadline; returns how many are left then, and are lost: they are
     /// counted here and logged by whoever ends the process.
     pub async fn drain(&self, deadline: Instant) -> usize {

@@ -115,6 +115,11 @@ impl<T> Queue<T> {
         self.waiting.len() + self.out
     }
 
+    /// Bytes of those.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn oldest(&self) -> Option<Instant> {
         let (_, waiting) = self.waiting.first_key_value()?;
         Some(waiting.entry.expires)
