@@ -61,8 +61,7 @@ impl Histogram {
         };
         for one in all {
             if sum.buckets.is_empty() {
-                // As the text format's library wants the infinite one.
-                let bounds = one.bounds.iter().copied().chain([f64::MAX]);
+                let bounds = one.bounds.iter().copied().chain([f64::INFINITY]);
                 sum.buckets = bounds.map(|bound| (bound, 0)).collect();
             }
             for (bucket, count) in sum.buckets.iter_mut().zip(&one.counts) {
@@ -97,7 +96,7 @@ mod tests {
         }
         other.took(Duration::from_secs(10));
         let sum = Histogram::sum([&one, &other]);
-        assert_eq!(sum.buckets, [(1.0, 2), (10.0, 2), (f64::MAX, 1)]);
+        assert_eq!(sum.buckets, [(1.0, 2), (10.0, 2), (f64::INFINITY, 1)]);
         assert_eq!((sum.sum, sum.count), (1013.0, 5));
     }
 }

@@ -317,15 +317,11 @@ async fn any_success_and_a_refusal_end_the_matter() {
         drop(client);
         backend.next_of("disconnect").await;
     }
-    // Longer than the first wait of a retry could be: another full conversation, and an event that fails and is answered late.
-    let mut client = joined(Kind::WebSocket, &gateway, &mut backend).await;
-    let (release, reply) = Reply::held(json!({}));
-    backend.push(reply);
-    client.send(r#"421["x"]"#).await;
-    backend.next_of("event").await;
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-    release.go();
-    client.expect("431[]").await;
+    // None of them waits for another attempt, and none has been made.
+    let pending = r#"sockgate_webhook_notices_pending{upstream="app"}"#;
+    gateway.metric_is(pending, 0.0).await;
+    let refused = r#"sockgate_webhook_notices_dropped_total{upstream="app",reason="refused"}"#;
+    gateway.metric_is(refused, 3.0).await;
     backend.has_no_request();
 }
 

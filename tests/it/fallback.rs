@@ -407,3 +407,37 @@ async fn strange_targets_are_refused() {
     }
     gateway.is_well("strange targets").await;
 }
+
+#[tokio::test]
+async fn requests_are_counted_by_what_became_of_them() {
+    let pages = Pages::start().await;
+    let gateway = pages.gateway("").await;
+    let ask = request("GET", "/page", &[], b"");
+    let mut client = Exchange::begin(gateway.clients, &ask).await;
+    let mut link = pages.accept().await;
+    link.head().await;
+    gateway.metric_is("sockgate_fallback_inflight", 1.0).await;
+    link.ok("page").await;
+    client.answer().await.is(200, "page");
+    gateway.metric_is("sockgate_fallback_inflight", 0.0).await;
+    client.again(&ask).await;
+    link.head().await;
+    link.write("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status, 404);
+    client.again(&ask).await;
+    link.head().await;
+    link.write("no HTTP at all\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 502);
+    // Whoever leaves before the answer is counted, too.
+    client.again(&ask).await;
+    let mut link = pages.accept().await;
+    link.head().await;
+    drop(client);
+    for code in ["2xx", "4xx", "network", "left"] {
+        let name = format!("sockgate_fallback_requests_total{{code=\"{code}\"}}");
+        gateway.metric_is(&name, 1.0).await;
+    }
+    let durations = "sockgate_fallback_duration_seconds_count";
+    gateway.metric_is(durations, 4.0).await;
+}

@@ -4,6 +4,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::client::{Client, Kind};
+use crate::support::crowd::allow_files;
 use crate::support::gateway::{ECHO, Gateway};
 use crate::support::http::{Exchange, get, request};
 use crate::support::polling::Polling;
@@ -29,7 +30,7 @@ async fn an_idle_connection_has_more_time_than_a_head() {
         idle.again(&ask).await;
         idle.answer().await;
     }
-    gateway.metric_is(HEAD, 1.0).await;
+    gateway.metric_is(HEAD, 3.0).await;
 }
 
 #[tokio::test]
@@ -131,6 +132,55 @@ async fn connections_end_at_their_maximum_and_come_back() {
     clients.pop().unwrap().close().await;
     eventually("a place", async || {
         let mut next = Exchange::begin(gateway.clients, &handshake(&gateway)).await;
+        let answer = next.answer_or_end().await?;
+        (answer.status == 200).then_some(()).ok_or(answer.head)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn backends_and_operators_have_a_limit_of_their_own() {
+    // Connections that say nothing stay.
+    let gateway = Gateway::start(&format!("limits.header_timeout = \"1h\"\n{ECHO}")).await;
+    let (mut client, _) = Client::joined(&gateway).await;
+    allow_files(1_000);
+    let ask = request("GET", "/v1/nodes", &[], b"");
+    let mut backends = Vec::new();
+    for _ in 0..1_000 {
+        backends.push(Exchange::begin(gateway.api, b"").await);
+    }
+    gateway.metric_is("sockgate_api_connections", 1_000.0).await;
+    let mut refused = Exchange::begin(gateway.api, &ask).await;
+    assert!(refused.answer_or_end().await.is_err());
+    let rejected = r#"sockgate_connections_rejected_total{reason="api_limit"}"#;
+    gateway.metric_is(rejected, 1.0).await;
+    // Nobody else is harmed: neither those who are in, nor clients, nor operators.
+    backends[999].again(&ask).await;
+    assert_eq!(backends[999].answer().await.status, 200);
+    client.expect_quiet().await;
+    backends.pop();
+    is_let_in(gateway.api, &ask).await;
+
+    let ask = request("GET", "/readyz", &[], b"");
+    let mut operators = Vec::new();
+    for _ in 0..100 {
+        operators.push(Exchange::begin(gateway.admin, b"").await);
+    }
+    let mut refused = Exchange::begin(gateway.admin, &ask).await;
+    assert!(refused.answer_or_end().await.is_err());
+    operators[99].again(&ask).await;
+    assert_eq!(operators[99].answer().await.status, 200);
+    client.expect_quiet().await;
+    drop(operators);
+    is_let_in(gateway.admin, &ask).await;
+    let rejected = r#"sockgate_connections_rejected_total{reason="admin_limit"}"#;
+    assert!(gateway.metric(rejected).await >= 1.0);
+    gateway.metric_is("sockgate_admin_connections", 1.0).await;
+}
+
+async fn is_let_in(to: std::net::SocketAddr, ask: &[u8]) {
+    eventually("a place", async || {
+        let mut next = Exchange::begin(to, ask).await;
         let answer = next.answer_or_end().await?;
         (answer.status == 200).then_some(()).ok_or(answer.head)
     })

@@ -39,6 +39,8 @@ mod lanes;
 mod layers;
 mod limits;
 mod logs;
+mod memory;
+mod metrics;
 mod namespaces;
 mod outcomes;
 mod parser_verdicts;

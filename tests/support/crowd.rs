@@ -45,7 +45,7 @@ impl Crowd {
 }
 
 /// Raises this process's limit of open files as far as so many clients need it, or fails the test.
-fn allow_files(clients: usize) {
+pub(crate) fn allow_files(clients: usize) {
     let wanted = clients as u64 + FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     assert!(

@@ -239,11 +239,14 @@ impl Gateway {
         former.current.expect("a number")
     }
 
-    /// Memory of the process that is resident.
+    /// Resident memory of the process, without that of files: how much of its program is mapped says nothing about sessions.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let file = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(file).expect("the process runs");
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        for l in status.lines().filter(|l| l.contains("Rss")) {
+            eprintln!("RSSLINE {l}");
+        }
+        let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
         let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));
         let kib: u64 = kib.expect("a number of kB").trim().parse().unwrap();
         kib * 1024
