@@ -154,34 +154,28 @@ impl<'j, 'p> Value<'j, 'p> {
     pub(super) fn list<'s, T>(
         &'s self,
         max: usize,
-        mut read: impl FnMut(Value<'j, 's>) -> Option<T>,
+        read: impl FnMut(Value<'j, 's>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let entries = self.entries(max)?;
-        let mut all = Some(Vec::with_capacity(entries.len()));
-        for (index, raw) in entries.into_iter().enumerate() {
-            let entry = Value {
-                raw,
-                path: Path::Index(&self.path, index),
-                faults: self.faults,
-            };
-            match (read(entry), &mut all) {
-                (Some(value), Some(list)) => list.push(value),
-                (Some(_), None) => {}
-                (None, _) => all = None,
-            }
-        }
-        all
-    }
-
-    fn entries(self, max: usize) -> Option<Vec<&'j RawValue>> {
         if !self.raw().starts_with('[') {
             return self.mistyped("a list");
         }
-        let mut reader = serde_json::Deserializer::from_str(self.raw());
-        match reader.deserialize_seq(Entries { max }) {
-            Ok(Some(entries)) => Some(entries),
-            _ => self.fault(format!("has more than {max} entries")),
+        // Counted first, so that nothing is kept of a list that is too long, and no more than needed of another.
+        let count = self.walk(Count).unwrap_or_default();
+        if count > max {
+            return self.fault(format!("has more than {max} entries"));
         }
+        let entries = Entries {
+            list: self,
+            count,
+            read,
+        };
+        self.walk(entries).flatten()
+    }
+
+    /// Goes through a list.
+    fn walk<V: Visitor<'j>>(&self, visitor: V) -> Option<V::Value> {
+        let mut reader = serde_json::Deserializer::from_str(self.raw.get());
+        reader.deserialize_seq(visitor).ok()
     }
 
     /// An object with all its fields; [`Object::only`] says which it may have.
@@ -363,28 +357,56 @@ pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 #[derive(Deserialize)]
 struct Text<'j>(#[serde(borrow)] Cow<'j, str>);
 
-/// Reads a list, `None` where it has more than `max` entries.
-struct Entries {
-    max: usize,
-}
+/// Counts the entries of a list.
+struct Count;
 
-impl<'j> Visitor<'j> for Entries {
-    type Value = Option<Vec<&'j RawValue>>;
+impl<'j> Visitor<'j> for Count {
+    type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'j>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = list.next_element()? {
-            if entries.len() == self.max {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                return Ok(None);
-            }
-            entries.push(entry);
+    fn visit_seq<A: SeqAccess<'j>>(self, mut list: A) -> Result<usize, A::Error> {
+        let mut count = 0;
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
         }
-        Ok(Some(entries))
+        Ok(count)
+    }
+}
+
+/// Reads the entries of a list, `None` where one of them is faulty.
+struct Entries<'s, 'j, 'p, R> {
+    list: &'s Value<'j, 'p>,
+    count: usize,
+    read: R,
+}
+
+impl<'s, 'j, T, R: FnMut(Value<'j, 's>) -> Option<T>> Visitor<'j> for Entries<'s, 'j, '_, R> {
+    type Value = Option<Vec<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'j>>(mut self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut all = Some(Vec::with_capacity(self.count));
+        let mut index = 0;
+        while let Some(raw) = list.next_element()? {
+            let entry = Value {
+                raw,
+                path: Path::Index(&self.list.path, index),
+                faults: self.list.faults,
+            };
+            index += 1;
+            match ((self.read)(entry), &mut all) {
+                (Some(value), Some(list)) => list.push(value),
+                (Some(_), None) => {}
+                (None, _) => all = None,
+            }
+        }
+        Ok(all)
     }
 }
 

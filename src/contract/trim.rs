@@ -2,62 +2,81 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The object without the members of these names; all others stay byte for byte as they are, white space included. What is no
 /// object becomes an empty one.
+///
+/// Clients write it, so its members are not kept: at most a copy of the object is made.
 pub(super) fn without_members<'j>(object: &'j str, names: &[&str]) -> Cow<'j, str> {
     let object = object.trim_matches([' ', '\t', '\n', '\r']);
     let mut reader = serde_json::Deserializer::from_str(object);
-    let Ok(members) = reader.deserialize_map(Members { object }) else {
-        return Cow::Borrowed("{}");
-    };
-    let unwanted = |member: &&Member| names.contains(&&*member.name);
-    if !members.iter().any(|member| unwanted(&member)) {
-        return Cow::Borrowed(object);
+    match reader.deserialize_map(Members { object, names }) {
+        Ok(Some(trimmed)) => Cow::Owned(trimmed),
+        Ok(None) => Cow::Borrowed(object),
+        Err(_) => Cow::Borrowed("{}"),
     }
-    let kept = members.iter().filter(|member| !unwanted(member));
-    let kept: Vec<&str> = kept.map(|member| &object[member.range.clone()]).collect();
-    Cow::Owned(format!("{{{}}}", kept.join(",")))
 }
 
-/// A member and where it stands: what is between two of the delimiters `{`, `,` and `}`.
-struct Member {
-    /// Empty where it is no Unicode text (half of a surrogate pair).
-    name: String,
-    range: Range<usize>,
-}
-
-struct Members<'j> {
+/// Reads an object; gives the trimmed one where there is something to take out.
+struct Members<'a, 'j> {
     object: &'j str,
+    names: &'a [&'a str],
 }
 
-impl<'j> Visitor<'j> for Members<'j> {
-    type Value = Vec<Member>;
+impl<'j> Visitor<'j> for Members<'_, 'j> {
+    type Value = Option<String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'j>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
+        let object = self.object;
+        let mut trimmed: Option<String> = None;
+        // A member stands between two of the delimiters `{`, `,` and `}`.
         let mut start = "{".len();
         while let Some((name, value)) = map.next_entry::<&'j RawValue, &'j RawValue>()? {
             // The value is a part of the object's text, so the difference of the addresses is its place.
             let value = value.get();
-            let end_of_value = value.as_ptr().addr() - self.object.as_ptr().addr() + value.len();
-            let rest = &self.object[end_of_value..];
+            let end_of_value = value.as_ptr().addr() - object.as_ptr().addr() + value.len();
+            let rest = &object[end_of_value..];
             let end = end_of_value + rest.find([',', '}']).unwrap_or(rest.len());
-            members.push(Member {
-                name: serde_json::from_str(name.get()).unwrap_or_default(),
-                range: start..end,
-            });
-            start = (end + 1).min(self.object.len());
+            let is_unwanted = self.is_unwanted(name.get());
+            match &mut trimmed {
+                None if is_unwanted => {
+                    let mut kept = String::with_capacity(object.len());
+                    // What came before, without the comma behind it.
+                    let before = object[..start].strip_suffix(',');
+                    kept.push_str(before.unwrap_or("{"));
+                    trimmed = Some(kept);
+                }
+                Some(kept) if !is_unwanted => {
+                    if kept.len() > "{".len() {
+                        kept.push(',');
+                    }
+                    kept.push_str(&object[start..end]);
+                }
+                None | Some(_) => {}
+            }
+            start = (end + 1).min(object.len());
         }
-        Ok(members)
+        if let Some(trimmed) = &mut trimmed {
+            trimmed.push('}');
+        }
+        Ok(trimmed)
+    }
+}
+
+impl Members<'_, '_> {
+    /// Whether a name, in its quotes, is one of those. What is no Unicode text (half of a surrogate pair) is none of them.
+    fn is_unwanted(&self, name: &str) -> bool {
+        if !name.contains('\\') {
+            return self.names.contains(&name.trim_matches('"'));
+        }
+        serde_json::from_str::<String>(name).is_ok_and(|name| self.names.contains(&&*name))
     }
 }
 

@@ -37,13 +37,13 @@ impl Pattern {
         while n < name.len() {
             if p < pattern.len() && pattern[p] == b'*' {
                 // One character at least belongs to the star.
-                (p, n) = (p + 1, n + 1);
+                (p, n) = (p + 1, n + width(name[n]));
                 retry = Some((p, n));
             } else if p < pattern.len() && pattern[p] == name[n] {
                 (p, n) = (p + 1, n + 1);
             } else if let Some((star, taken)) = retry {
-                (p, n) = (star, taken + 1);
-                retry = Some((star, taken + 1));
+                (p, n) = (star, taken + width(name[taken]));
+                retry = Some((p, n));
             } else {
                 return false;
             }
@@ -56,6 +56,14 @@ impl Pattern {
         // A star of `other` stands for an arbitrary text; if this pattern takes it as an ordinary character which no name
         // holds, it can only have been taken by a star of ours.
         &*self.0 == "*" || (&*other.0 != "*" && self.matches(&other.0.replace('*', "\u{1}")))
+    }
+}
+
+/// Bytes of the character that begins with this one.
+fn width(first: u8) -> usize {
+    match first.leading_ones() {
+        0 => 1,
+        ones => ones as usize,
     }
 }
 
@@ -90,6 +98,15 @@ mod tests {
         assert!(!matches("exact", "exact2"));
         assert!(matches("**", "ab"));
         assert!(!matches("**", "a"));
+    }
+
+    #[test]
+    fn a_star_does_not_share_a_character_with_another() {
+        let matches = |pattern: &str, name: &str| Pattern::new(pattern).matches(name);
+        assert!(!matches("**", "é"));
+        assert!(matches("**", "éé"));
+        assert!(!matches("a***", "a\u{1f980}é"));
+        assert!(matches("*é*é", "ééé\u{1f980}é"));
     }
 
     #[test]

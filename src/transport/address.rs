@@ -12,13 +12,13 @@ pub fn client_address(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> I
     if !is_trusted(peer, trusted) {
         return peer;
     }
-    let values = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|v| v.to_str().ok());
-    let hops: Vec<&str> = values.flat_map(|v| v.split(',')).map(str::trim).collect();
+    // From the right, and only as far as needed: what is further left is whatever the client wrote.
+    let values = headers.get_all("x-forwarded-for").iter().rev();
+    let hops = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.rsplit(','));
     let mut last = peer;
-    for hop in hops.iter().rev() {
+    for hop in hops.map(str::trim) {
         let Some(address) = parse(hop) else { break };
         last = address;
         if !is_trusted(address, trusted) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -134,8 +134,8 @@ pub async fn handle(
     }
     let mut outcome = match admit(context, &request, &verdict, wants_websocket) {
         Err(refusal) => Outcome::Reply(*refusal),
-        Ok(Admitted::Handshake(query)) => handshake(context, &request, query, arrival),
-        Ok(Admitted::NewWebSocket(query)) => open_websocket(context, &request, query, arrival),
+        Ok(Admitted::Handshake) => handshake(context, &request, arrival),
+        Ok(Admitted::NewWebSocket) => open_websocket(context, &request, arrival),
         Ok(Admitted::Poll(sid, shard)) => poll(context, request, sid, shard).await,
         Ok(Admitted::Refuse(sid, shard, answer)) => {
             let answer = if exists(context, sid, shard).await {
@@ -179,8 +179,8 @@ fn refuse(error: EngineError, wants_websocket: bool) -> Reply {
 
 /// What a valid request is for.
 enum Admitted {
-    Handshake(Query),
-    NewWebSocket(Query),
+    Handshake,
+    NewWebSocket,
     Poll(SessionId, ShardId),
     /// Refused so, unless there is no such session at all.
     Refuse(SessionId, ShardId, Answer),
@@ -244,9 +244,9 @@ fn admit(
         return Err(Box::new(busy(wants_websocket)));
     }
     Ok(if websocket {
-        Admitted::NewWebSocket(query)
+        Admitted::NewWebSocket
     } else {
-        Admitted::Handshake(query)
+        Admitted::Handshake
     })
 }
 
@@ -296,11 +296,12 @@ fn open_document(context: &Context, session: &Session) -> Bytes {
 
 fn open_session(
     context: &Rc<Context>,
-    headers: &HeaderMap,
-    query: Query,
+    request: &Request<Incoming>,
     arrival: Arrival,
     transport: TransportKind,
 ) -> Option<Rc<Session>> {
+    let headers = request.headers();
+    let query = request.uri().query().unwrap_or_default();
     let ip = address::client_address(headers, arrival.peer, &context.settings.trusted_proxies);
     let info = connect_info(context, headers, query, ip).ok()?;
     let session = context.shard.open(info, transport);
@@ -318,19 +319,8 @@ fn too_many_headers() -> Reply {
         .unwrap_or_default()
 }
 
-fn handshake(
-    context: &Rc<Context>,
-    request: &Request<Incoming>,
-    query: Query,
-    arrival: Arrival,
-) -> Outcome {
-    let Some(session) = open_session(
-        context,
-        request.headers(),
-        query,
-        arrival,
-        TransportKind::Polling,
-    ) else {
+fn handshake(context: &Rc<Context>, request: &Request<Incoming>, arrival: Arrival) -> Outcome {
+    let Some(session) = open_session(context, request, arrival, TransportKind::Polling) else {
         return Outcome::Reply(too_many_headers());
     };
     context
@@ -348,23 +338,12 @@ fn handshake(
     Outcome::Reply(response)
 }
 
-fn open_websocket(
-    context: &Rc<Context>,
-    request: &Request<Incoming>,
-    query: Query,
-    arrival: Arrival,
-) -> Outcome {
+fn open_websocket(context: &Rc<Context>, request: &Request<Incoming>, arrival: Arrival) -> Outcome {
     let response = match switch(request) {
         Ok(response) => response,
         Err(refusal) => return Outcome::Reply(*refusal),
     };
-    let Some(session) = open_session(
-        context,
-        request.headers(),
-        query,
-        arrival,
-        TransportKind::WebSocket,
-    ) else {
+    let Some(session) = open_session(context, request, arrival, TransportKind::WebSocket) else {
         return Outcome::Reply(too_many_headers());
     };
     context

@@ -1,11 +1,13 @@
 //! The query of an Engine.IO request (protocol 1.1), and what of a request is kept for backends.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use hyper::HeaderMap;
-use hyper::header::{COOKIE, HeaderName};
+use hyper::header::{COOKIE, HeaderName, HeaderValue};
 
 use crate::session::backend::ConnectInfo;
+use crate::session::settings::Allow;
 use crate::transport::Context;
 
 /// What Engine.IO reads of the query. Repeated keys: the last one wins.
@@ -17,8 +19,6 @@ pub struct Query {
     pub transport: Option<String>,
     /// `sid`; an empty one counts as absent.
     pub sid: Option<String>,
-    /// Everything else, in order of first appearance; `t`, `j` and `b64` are left out.
-    pub others: Vec<(String, String)>,
 }
 
 impl Query {
@@ -26,20 +26,28 @@ impl Query {
     pub fn parse(query: &str) -> Self {
         let mut parsed = Self::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let value = value.into_owned();
             match &*key {
-                "EIO" => parsed.revision = Some(value),
-                "transport" => parsed.transport = Some(value),
-                "sid" => parsed.sid = (!value.is_empty()).then_some(value),
-                "t" | "j" | "b64" => {}
-                _ => match parsed.others.iter_mut().find(|(k, _)| *k == *key) {
-                    Some((_, known)) => *known = value,
-                    None => parsed.others.push((key.into_owned(), value)),
-                },
+                "EIO" => parsed.revision = Some(value.into_owned()),
+                "transport" => parsed.transport = Some(value.into_owned()),
+                "sid" => parsed.sid = (!value.is_empty()).then(|| value.into_owned()),
+                _ => {}
             }
         }
         parsed
     }
+}
+
+/// The parameters of a query that are told to backends, by name; the last of repeated ones. `sid`, `t`, `j` and `b64` are never
+/// told. What is not wanted takes no memory.
+pub fn parameters(query: &str, wanted: &Allow) -> Vec<(Box<str>, Box<str>)> {
+    let mut parameters: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        let is_ours = matches!(&*key, "sid" | "t" | "j" | "b64");
+        if !is_ours && wanted.contains(&key) {
+            parameters.insert(key.into(), value.into());
+        }
+    }
+    parameters.into_iter().collect()
 }
 
 /// More headers are forwarded or passed than a connection may keep.
@@ -50,7 +58,7 @@ pub struct TooManyHeaders;
 pub fn connect_info(
     context: &Context,
     headers: &HeaderMap,
-    query: Query,
+    query: &str,
     ip: IpAddr,
 ) -> Result<ConnectInfo, TooManyHeaders> {
     let mut kept: Vec<(Box<str>, Box<str>)> = Vec::new();
@@ -69,45 +77,46 @@ pub fn connect_info(
     if bytes > context.settings.forwarded_headers {
         return Err(TooManyHeaders);
     }
-    let wanted = &context.wanted_query;
-    let own = [("EIO", query.revision), ("transport", query.transport)];
-    let own = own
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
-    let query = own
-        .chain(query.others)
-        .filter(|(key, _)| wanted.contains(key));
-    let query = query
-        .map(|(key, value)| (key.into(), value.into()))
-        .collect();
     Ok(ConnectInfo {
         ip: Some(ip),
         headers: kept,
-        query,
+        query: parameters(query, &context.wanted_query),
         protocol: 4,
         tls: false,
     })
 }
 
-/// All values of a header, joined; `None` where one of them is not UTF-8, or nothing is left.
-fn joined(headers: &HeaderMap, name: &HeaderName, own_cookie: Option<&str>) -> Option<String> {
-    let values = headers
-        .get_all(name)
-        .iter()
-        .map(|v| std::str::from_utf8(v.as_bytes()));
-    let values: Vec<&str> = values.collect::<Result<_, _>>().ok()?;
+/// All values of a header, joined; `None` where one of them is not UTF-8, or no cookie is left without our own.
+pub fn joined(headers: &HeaderMap, name: &HeaderName, own_cookie: Option<&str>) -> Option<String> {
+    let values = || headers.get_all(name).iter();
+    let separators = 2 * values().count();
+    let bytes = values().map(HeaderValue::len).sum::<usize>() + separators;
     if name != COOKIE {
-        return Some(values.join(", "));
+        let mut all = String::with_capacity(bytes);
+        for (index, value) in values().enumerate() {
+            if index > 0 {
+                all.push_str(", ");
+            }
+            all.push_str(std::str::from_utf8(value.as_bytes()).ok()?);
+        }
+        return Some(all);
     }
-    // The session id is a bearer secret and never leaves the gateway, not even inside a cookie.
-    let pairs = values
-        .iter()
-        .flat_map(|v| v.split(';'))
-        .map(str::trim)
-        .filter(|p| !p.is_empty());
-    let foreign = pairs.filter(|pair| pair.split('=').next().map(str::trim) != own_cookie);
-    let foreign: Vec<&str> = foreign.collect();
-    (!foreign.is_empty()).then(|| foreign.join("; "))
+    // A pair has two bytes at least, with its `;`, and gets another one with its space.
+    let mut all = String::with_capacity(bytes + bytes / 2);
+    for value in values() {
+        let pairs = std::str::from_utf8(value.as_bytes()).ok()?.split(';');
+        for pair in pairs.map(str::trim).filter(|pair| !pair.is_empty()) {
+            // The session id is a bearer secret and never leaves the gateway, not even inside a cookie.
+            if pair.split('=').next().map(str::trim) == own_cookie {
+                continue;
+            }
+            if !all.is_empty() {
+                all.push_str("; ");
+            }
+            all.push_str(pair);
+        }
+    }
+    (!all.is_empty()).then_some(all)
 }
 
 #[cfg(test)]
@@ -119,8 +128,9 @@ mod tests {
     fn the_last_of_repeated_keys_wins() {
         let query = Query::parse("EIO=3&transport=polling&EIO=4&a=1&b=x%20y&a=2");
         assert_eq!(query.revision.as_deref(), Some("4"));
+        let only = Allow::Only(vec!["a".into(), "b".into()]);
         assert_eq!(
-            query.others,
+            parameters("EIO=4&a=1&b=x%20y&c=3&a=2", &only),
             [("a".into(), "2".into()), ("b".into(), "x y".into())]
         );
     }
@@ -133,7 +143,7 @@ mod tests {
 
     #[test]
     fn secrets_and_cache_busters_are_not_kept() {
-        assert!(Query::parse("sid=x&t=abc&j=0&b64=1").others.is_empty());
+        assert!(parameters("sid=x&t=abc&j=0&b64=1", &Allow::All).is_empty());
     }
 
     #[test]

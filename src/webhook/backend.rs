@@ -72,19 +72,27 @@ impl Route {
     /// A 4xx is the backend's word, so the upstream is not failing, and yet nobody gets in: most likely `url` has a wrong path, or
     /// the backend another secret.
     fn tell_undecided(&self, status: u16) {
-        if !self.told.allows(&status, std::time::Instant::now()) {
+        let cause = ("undecided", status);
+        let Some(suppressed) = self.told.allows(&cause, std::time::Instant::now()) else {
             return;
-        }
+        };
         if matches!(status, 408 | 425 | 429) {
-            tracing::warn!(route = &*self.name, status, "CONNECT undecided");
+            tracing::warn!(route = &*self.name, status, suppressed, "CONNECT undecided");
         } else {
             let hint = "are the path in `url` and the secrets right? 2xx lets in; 401, 403 and a body with `reject` refuse";
-            tracing::warn!(route = &*self.name, status, hint, "CONNECT undecided");
+            tracing::warn!(
+                route = &*self.name,
+                status,
+                hint,
+                suppressed,
+                "CONNECT undecided"
+            );
         }
     }
 
     pub(super) fn tell_refused_notice(&self, status: u16) {
-        if let Some(suppressed) = self.told.allows(&status, std::time::Instant::now()) {
+        let cause = ("notice", status);
+        if let Some(suppressed) = self.told.allows(&cause, std::time::Instant::now()) {
             tracing::warn!(route = &*self.name, status, suppressed, "notice refused");
         }
     }

@@ -8,6 +8,7 @@
 //! All text is valid JSON here, elements of an array without its brackets; other text gives a meaningless answer, never a panic.
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -73,7 +74,7 @@ pub fn renumber(
         if new == used.len() {
             used.push(old);
         }
-        edits.push((range, new));
+        edits.push((range.start, new));
     }
     let attachments = used.iter().map(|old| attachments[*old].clone()).collect();
     Ok((replace_numbers(args, edits), attachments))
@@ -82,7 +83,7 @@ pub fn renumber(
 /// The same arguments for a larger list, in which `by` others come before their attachments. All other text is copied byte by byte.
 pub fn shift(args: &str, by: usize) -> Box<str> {
     let numbers = Scanner::new(args).filter_map(|found| found.number(args, usize::MAX));
-    let edits = numbers.map(|(range, old)| (range, old.saturating_add(by)));
+    let edits = numbers.map(|(range, old)| (range.start, old.saturating_add(by)));
     replace_numbers(args, edits.collect())
 }
 
@@ -91,19 +92,29 @@ pub fn are_below(args: &str, count: usize) -> bool {
     Scanner::new(args).all(|placeholder| placeholder.number(args, count).is_some())
 }
 
-/// Writes the new numbers over the old ones.
-fn replace_numbers(args: &str, mut edits: Vec<(Range<usize>, usize)>) -> Box<str> {
+/// Writes new numbers over the old ones that begin there.
+fn replace_numbers(args: &str, mut edits: Vec<(usize, usize)>) -> Box<str> {
     // They are in order already, unless a placeholder stands inside another.
-    edits.sort_unstable_by_key(|(range, _)| range.start);
-    let mut text = String::with_capacity(args.len());
+    edits.sort_unstable_by_key(|(start, _)| *start);
+    let longer = |(start, new): &(usize, usize)| {
+        let old = token_end(args.as_bytes(), *start) - start;
+        digits(*new).saturating_sub(old)
+    };
+    let grown: usize = edits.iter().map(longer).sum();
+    let mut text = String::with_capacity(args.len() + grown);
     let mut copied = 0;
-    for (range, new) in edits {
-        text.push_str(&args[copied..range.start]);
+    for (start, new) in edits {
+        text.push_str(&args[copied..start]);
         write!(text, "{new}").expect("a String takes everything");
-        copied = range.end;
+        copied = token_end(args.as_bytes(), start);
     }
     text.push_str(&args[copied..]);
     text.into()
+}
+
+/// Digits of a number.
+fn digits(number: usize) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
 /// An object that is a placeholder, found at its end.
@@ -130,21 +141,42 @@ struct Scanner<'a> {
     text: &'a str,
     at: usize,
     /// The array of arguments and everything open inside it.
-    levels: Vec<Level<'a>>,
+    levels: Vec<Level>,
 }
 
-/// An array or object that is open.
-#[derive(Default)]
-struct Level<'a> {
+/// An array or object that is open. Small, since hostile text is deep.
+struct Level {
     object: bool,
-    /// Object: the current key with its quotes; none between the comma and the key.
-    key: Option<&'a str>,
-    /// Commas so far; array: the current index.
-    index: usize,
+    /// Object: what its current key means.
+    key: Key,
     /// Object: whether the last `_placeholder` was `true`.
     marked: bool,
-    /// Object: where the value of the last `num` begins and ends; of an array or object only the bracket.
-    num: Option<Range<usize>>,
+    /// Object: where the value of the last `num` begins, which is never at the start of the text.
+    num: Option<NonZeroUsize>,
+    /// Array: the current index; object: where the current key stands.
+    place: usize,
+}
+
+/// The key of a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// Between the comma and the key.
+    Awaited,
+    Placeholder,
+    Num,
+    Other,
+}
+
+impl Level {
+    fn new(object: bool) -> Self {
+        Self {
+            object,
+            key: Key::Awaited,
+            marked: false,
+            num: None,
+            place: 0,
+        }
+    }
 }
 
 impl<'a> Scanner<'a> {
@@ -152,7 +184,7 @@ impl<'a> Scanner<'a> {
         Self {
             text,
             at: 0,
-            levels: vec![Level::default()],
+            levels: vec![Level::new(false)],
         }
     }
 
@@ -161,9 +193,11 @@ impl<'a> Scanner<'a> {
         let mut pointer = String::new();
         for level in &self.levels {
             pointer.push('/');
-            match level.key {
-                None => write!(pointer, "{}", level.index).expect("a String takes everything"),
-                Some(key) => pointer.push_str(&unquote(key).replace('~', "~0").replace('/', "~1")),
+            if level.object {
+                let key = unquote(&self.text[self.token(level.place)]);
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            } else {
+                write!(pointer, "{}", level.place).expect("a String takes everything");
             }
         }
         if pointer.len() > MAX_POINTER {
@@ -173,8 +207,13 @@ impl<'a> Scanner<'a> {
         pointer
     }
 
-    /// Takes a whole string, number or word, or the bracket of an array or object.
-    fn token(&mut self, range: Range<usize>) {
+    /// The whole string, number or word, or the bracket, that begins there.
+    fn token(&self, start: usize) -> Range<usize> {
+        start..token_end(self.text.as_bytes(), start)
+    }
+
+    /// Takes note of a token.
+    fn note(&mut self, range: Range<usize>) {
         let Some(level) = self.levels.last_mut() else {
             return;
         };
@@ -183,10 +222,13 @@ impl<'a> Scanner<'a> {
         }
         let token = &self.text[range.clone()];
         match level.key {
-            None => level.key = Some(token),
-            Some(key) if is_key(key, "_placeholder") => level.marked = token == "true",
-            Some(key) if is_key(key, "num") => level.num = Some(range),
-            Some(_) => {}
+            Key::Awaited => {
+                level.place = range.start;
+                level.key = key(token);
+            }
+            Key::Placeholder => level.marked = token == "true",
+            Key::Num => level.num = NonZeroUsize::new(range.start),
+            Key::Other => {}
         }
     }
 }
@@ -203,32 +245,49 @@ impl Iterator for Scanner<'_> {
                 b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
                 b',' => {
                     let level = self.levels.last_mut()?;
-                    level.key = None;
-                    level.index += 1;
+                    level.key = Key::Awaited;
+                    if !level.object {
+                        level.place += 1;
+                    }
                 }
                 bracket @ (b'{' | b'[') => {
-                    self.token(start..self.at);
-                    self.levels.push(Level {
-                        object: *bracket == b'{',
-                        ..Level::default()
-                    });
+                    self.note(start..self.at);
+                    self.levels.push(Level::new(*bracket == b'{'));
                 }
                 b'}' | b']' => {
                     let level = self.levels.pop()?;
                     if level.marked {
-                        return Some(Placeholder { num: level.num });
+                        let num = level.num.map(|start| self.token(start.get()));
+                        return Some(Placeholder { num });
                     }
                 }
-                b'"' => {
-                    self.at = json::string_end(bytes, start);
-                    self.token(start..self.at);
-                }
                 _ => {
-                    self.at = json::scalar_end(bytes, start).max(self.at);
-                    self.token(start..self.at);
+                    self.at = token_end(bytes, start);
+                    self.note(start..self.at);
                 }
             }
         }
+    }
+}
+
+/// Where the token ends that begins at `start`.
+fn token_end(text: &[u8], start: usize) -> usize {
+    match text.get(start) {
+        Some(b'"') => json::string_end(text, start),
+        Some(b'{' | b'[') => start + 1,
+        Some(_) => json::scalar_end(text, start).max(start + 1),
+        None => text.len(),
+    }
+}
+
+/// What a key means that is still in its quotes.
+fn key(text: &str) -> Key {
+    if is_key(text, "_placeholder") {
+        Key::Placeholder
+    } else if is_key(text, "num") {
+        Key::Num
+    } else {
+        Key::Other
     }
 }
 
