@@ -114,7 +114,8 @@ pub struct Shard {
     counters: Arc<ShardCounters>,
     timing: Timing,
     tick: Duration,
-    started: Instant,
+    /// By the runtime's clock, which tests can move.
+    started: tokio::time::Instant,
     now: Cell<u32>,
     half_outbox: (usize, usize),
     began: Instant,
@@ -150,7 +151,7 @@ impl Shard {
             counters: parts.counters,
             timing,
             tick,
-            started: Instant::now(),
+            started: tokio::time::Instant::now(),
             now: Cell::new(1),
             half_outbox: parts.half_outbox,
             began: parts.began,

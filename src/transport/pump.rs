@@ -215,7 +215,7 @@ impl Pump<'_> {
 }
 
 /// What a message does; gives the close frame where the client has closed.
-fn receive(session: &Rc<Session>, message: Message<'_>) -> Option<Bytes> {
+pub fn receive(session: &Rc<Session>, message: Message<'_>) -> Option<Bytes> {
     match message {
         Message::Text(text) => packet(session, &text),
         Message::Binary(data) => session.binary(Bytes::copy_from_slice(&data)),

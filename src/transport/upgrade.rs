@@ -52,8 +52,7 @@ pub async fn run(context: &Rc<Context>, sid: &SessionId, io: TcpStream, rest: &[
         context.shard.traffic.upgrades_failed.increment();
         return pump::say_goodbye(&io, &EMPTY_CLOSE, &context.read_buffer).await;
     }
-    session.upgraded();
-    session.shard.hub.outbox(session.key, |o| o.wake());
+    upgraded(&session);
     session.inherit().await;
     pump::run(context, &session, io, decoder, &mut []).await;
     drop(place);
@@ -68,7 +67,7 @@ fn may_upgrade(context: &Context, session: &Session) -> bool {
 
 /// Anything but `2probe` and then `5`, or the end of the connection.
 #[derive(Debug)]
-struct Failed;
+pub struct Failed;
 
 /// Waits for the probe, answers it, and waits for the upgrade packet.
 async fn probe(
@@ -92,20 +91,36 @@ async fn probe(
         for frame in answers {
             pump::write_all(io, &frame).await.map_err(|_| Failed)?;
             if frame == PROBE_PONG {
-                session.link.probed.set(true);
-                session.shard.hub.outbox(session.key, |o| o.wake());
+                probed(session);
             }
         }
         bytes = read(io).await?;
     }
 }
 
-enum Step {
+/// The probe was answered: a polling request that waits is released.
+pub fn probed(session: &Session) {
+    session.link.probed.set(true);
+    session.shard.hub.outbox(session.key, |o| o.wake());
+}
+
+/// The new connection becomes the transport: a polling request that waits is released, and gives the outbox back.
+pub fn upgraded(session: &Session) {
+    session.upgraded();
+    session.shard.hub.outbox(session.key, |o| o.wake());
+}
+
+/// What a message of the new connection does.
+#[derive(Debug)]
+pub enum Step {
+    /// This frame is sent back; after [`PROBE_PONG`] the session is [`probed`].
     Answer(bytes::Bytes),
+    /// The connection becomes the session's transport.
     Upgraded,
 }
 
-fn step(session: &Session, message: &Message<'_>) -> Result<Step, Failed> {
+/// Takes a message before the upgrade.
+pub fn step(session: &Session, message: &Message<'_>) -> Result<Step, Failed> {
     match message {
         Message::Ping(payload) => Ok(Step::Answer(websocket::pong(payload))),
         Message::Text(text) => match decode_text(text) {

@@ -25,6 +25,7 @@ mod cookie;
 mod corpus;
 mod cors;
 mod crowd;
+mod dialogues;
 mod disconnect_notices;
 mod drain;
 mod edge_rules;

@@ -1,10 +1,12 @@
 //! What must hold whatever a backend writes, and for what a backend is told of what clients wrote (contract 2 to 9).
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use sockgate::contract::acks::{AckReport, Answers};
 use sockgate::contract::action::MAX_ACTIONS;
 use sockgate::contract::answer::Nodes;
@@ -16,7 +18,7 @@ use sockgate::contract::reply::{self, ReplyContext, ReplyKind};
 use sockgate::contract::rest::{self, RestContext};
 use sockgate::contract::{call, reply::MAX_REJECT_MESSAGE};
 use sockgate::hub::action::{Action, Target, UserRoom};
-use sockgate::hub::id::{ConnectionId, MAX_NAME, Namespace, Room};
+use sockgate::hub::id::{ConnectionId, MAX_NAME, Namespace, Room, SocketId};
 use sockgate::hub::reads::Query;
 use sockgate::protocol::socket_io::{Body, Limits};
 use sockgate::session::backend::{Call, CallKind, ConnectInfo, SocketFacts, Step};
@@ -97,7 +99,8 @@ pub fn webhook_reply(input: &[u8]) {
         assert!(reject.message.len() <= MAX_REJECT_MESSAGE);
         return;
     }
-    assert!(reply.rooms.len() <= 3 && (reply.rooms.is_empty() || kind == ReplyKind::Connect));
+    let rooms: HashSet<_> = reply.rooms.iter().collect();
+    assert!(rooms.len() <= 3 && (rooms.is_empty() || kind == ReplyKind::Connect));
     let is_ack = |step: &&Step| matches!(step, Step::Ack(_));
     let acks = reply.steps.iter().filter(is_ack).count();
     assert!(acks <= usize::from(kind == ReplyKind::Event));
@@ -221,7 +224,7 @@ pub fn rest_body(input: &[u8]) {
         max_emit: MAX_EMIT,
     };
     // An action that is refused has a problem of its own.
-    let actions = body.iter().filter(|byte| **byte == b',').count() + 1;
+    let actions = body.split(|byte| *byte == b',').count();
     let bound = cost(body.len()) + 1024 * actions.min(MAX_ACTIONS);
     let read = || -> Result<Vec<Result<Action, Problem>>, Problem> {
         let one = |request: Result<rest::ActionRequest, Problem>| Ok(vec![Ok(request?.action)]);
@@ -332,9 +335,8 @@ pub fn rest_query(input: &[u8]) {
                 .map(|room| room.as_str().to_owned())
                 .collect();
             assert_eq!(rooms, asked);
-            assert_eq!(query.id.as_ref().map(|id| id.as_str()), get("id"));
+            assert_eq!(query.id.as_ref().map(SocketId::as_str), get("id"));
         }
-        _ => panic!("another question"),
     }
     assert!((1..=MAX_LIMIT).contains(&asked.expect("a number")));
 }
@@ -396,18 +398,13 @@ pub fn webhook_body(input: &[u8]) {
     }
     let mut decoder = sockgate::protocol::socket_io::Decoder::default();
     for message in socket_io::messages(rest) {
-        let decoded = socket_io::decode(&mut decoder, message, &Limits::default());
-        let Ok(Some(packet)) = decoded else { continue };
+        let received = socket_io::decode(&mut decoder, message, &Limits::default());
+        let Ok(Some(packet)) = received else { continue };
         let Body::Event(event) = packet.body else {
             continue;
         };
         let size = event.name.len() + event.args.len();
-        let size = size
-            + event
-                .attachments
-                .iter()
-                .map(|bytes| bytes.len())
-                .sum::<usize>();
+        let size = size + event.attachments.iter().map(Bytes::len).sum::<usize>();
         let body = told_to_backend(
             size,
             CallKind::Event {
@@ -438,8 +435,8 @@ fn scalar_means(value: &Json, text: &str) -> bool {
 /// A CONNECT's payload reaches the backend without the members that belong to the protocol, and with all others.
 fn connect_body(text: &str) {
     let mut decoder = sockgate::protocol::socket_io::Decoder::default();
-    let decoded = socket_io::decode(&mut decoder, Message::Text(text), &Limits::default());
-    let Ok(Some(packet)) = decoded else { return };
+    let received = socket_io::decode(&mut decoder, Message::Text(text), &Limits::default());
+    let Ok(Some(packet)) = received else { return };
     let Body::Connect(Some(auth)) = packet.body else {
         return;
     };

@@ -60,14 +60,15 @@ impl AsyncRead for Portions<'_> {
     }
 }
 
-/// `PROXY TCP4 source destination port port\r\n`, or `PROXY UNKNOWN…\r\n`.
+/// `PROXY TCP4 source destination port port\r\n`, or `PROXY UNKNOWN` and anything up to `\r\n`.
 fn v1(stream: &[u8]) -> Option<(Option<IpAddr>, &[u8])> {
     let end = stream.windows(2).position(|bytes| bytes == b"\r\n")?;
-    let line = std::str::from_utf8(&stream[..end]).ok()?;
-    let (rest, words) = (&stream[end + 2..], line.strip_prefix("PROXY ")?);
-    if words.starts_with("UNKNOWN") {
+    let (line, rest) = (&stream[..end], &stream[end + 2..]);
+    if line.starts_with(b"PROXY UNKNOWN") {
         return Some((None, rest));
     }
+    let line = std::str::from_utf8(line).ok()?;
+    let words = line.strip_prefix("PROXY ")?;
     let words: Vec<&str> = words.split(' ').collect();
     let ["TCP4" | "TCP6", source, destination, from, to] = words[..] else {
         return None;

@@ -69,11 +69,11 @@ pub fn stream(input: &[u8]) {
         let official = theirs.take(message);
         assert_eq!(ours.pending().is_some(), decoded.is_none());
         match decoded {
-            // Who drives the decoder checks names; the official parser does it itself.
-            Some(packet) if has_reserved_name(&packet) => return,
             Some(packet) => {
                 let official = official.expect("the official parser refuses it");
+                let is_reserved = official.as_ref().is_some_and(Meaning::is_reserved);
                 assert_eq!(Some(meaning(&packet)), official);
+                assert_eq!(has_reserved_name(&packet), is_reserved);
                 within_limits(&packet);
                 again(&packet);
             }
@@ -82,6 +82,7 @@ pub fn stream(input: &[u8]) {
     }
 }
 
+/// As the conversation checks it.
 fn has_reserved_name(packet: &Packet<'_>) -> bool {
     let Body::Event(event) = &packet.body else {
         return false;
@@ -124,7 +125,7 @@ fn again(packet: &Packet<'_>) {
         }) => encode::ack(namespace, *id, args, attachments),
     };
     let mut decoder = Decoder::default();
-    let mut decoded = None;
+    let mut again = None;
     for part in frame.parts() {
         let payload = websocket::payload(part);
         let message = if websocket::is_text(part) {
@@ -133,10 +134,10 @@ fn again(packet: &Packet<'_>) {
         } else {
             Message::Binary(payload)
         };
-        assert_eq!(decoded, None, "it was complete before its last attachment");
-        decoded = decode(&mut decoder, message, &Limits::default()).expect("valid");
+        assert_eq!(again, None, "it was complete before its last attachment");
+        again = decode(&mut decoder, message, &Limits::default()).expect("valid");
     }
-    assert_eq!(decoded.as_ref(), Some(packet));
+    assert_eq!(again.as_ref(), Some(packet));
 }
 
 /// What a packet says, in the terms of the official parser.
@@ -147,6 +148,26 @@ struct Meaning {
     id: Option<u64>,
     data: Option<Data>,
     attachments: Vec<Vec<u8>>,
+}
+
+impl Meaning {
+    /// Whether the official parser refuses it for its name. It does so at once, we do when the packet is complete.
+    fn is_reserved(&self) -> bool {
+        const RESERVED: [&str; 6] = [
+            "connect",
+            "connect_error",
+            "disconnect",
+            "disconnecting",
+            "newListener",
+            "removeListener",
+        ];
+        match &self.data {
+            Some(Data::Event(name, _)) => RESERVED
+                .iter()
+                .any(|reserved| reserved.encode_utf16().eq(name.iter().copied())),
+            _ => false,
+        }
+    }
 }
 
 /// The payload, the name of an event apart.
@@ -270,16 +291,8 @@ impl Official {
     }
 }
 
-/// The first item is a number, or a string that is not reserved.
+/// The first item is a number or a string.
 fn official_event(mut items: Vec<Json>) -> Result<Data, ()> {
-    const RESERVED: [&str; 6] = [
-        "connect",
-        "connect_error",
-        "disconnect",
-        "disconnecting",
-        "newListener",
-        "removeListener",
-    ];
     if items.is_empty() {
         return Err(());
     }
@@ -287,9 +300,6 @@ fn official_event(mut items: Vec<Json>) -> Result<Data, ()> {
         return Err(());
     };
     let is_number = first.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    if RESERVED.iter().any(|name| json::means(&first, name)) {
-        return Err(());
-    }
     let name = json::units(&first).or_else(|| is_number.then(|| first.encode_utf16().collect()));
     Ok(Data::Event(name.ok_or(())?, items))
 }

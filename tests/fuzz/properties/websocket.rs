@@ -8,6 +8,7 @@ use std::{
 };
 
 use sockgate::protocol::websocket::{self, CloseError, Decoder, Limits, Message, Violation};
+use super::allocation::bounded;
 use tokio_tungstenite::tungstenite::{
     self, WebSocket,
     error::{Error, ProtocolError},
@@ -144,6 +145,24 @@ fn assert_over(decoder: &mut Decoder, bytes: &[u8]) {
     assert_eq!(decoder.buffered(), 0);
 }
 
+/// What is kept of a stream is bounded by what has arrived of it, whatever lengths it claims.
+fn cost(stream: &[u8], portions: impl Iterator<Item = usize>) {
+    let mut arrived = stream.to_vec();
+    let mut decoder = Decoder::default();
+    bounded(stream.len(), || {
+        let mut rest = &mut arrived[..];
+        for size in portions {
+            let (portion, later) = rest.split_at_mut(size.min(rest.len()));
+            let mut received = decoder.receive(portion, &LIMITS, Instant::now());
+            while let Ok(Some(_)) = received.next_message() {}
+            if later.is_empty() {
+                break;
+            }
+            rest = later;
+        }
+    });
+}
+
 /// The portions in which a stream arrives, and the pauses of those who take the messages, make no difference; limits hold.
 pub fn decode(input: &[u8]) -> Outcome<CloseError> {
     let Some((&seed, stream)) = input.split_first() else {
@@ -152,6 +171,7 @@ pub fn decode(input: &[u8]) -> Outcome<CloseError> {
             end: End::Open,
         };
     };
+    cost(stream, portions(seed));
     let forever = || std::iter::repeat(usize::MAX);
     let at_once = receive(stream, &LIMITS, forever(), forever());
     let in_portions = receive(stream, &LIMITS, portions(seed), forever());
