@@ -253,7 +253,7 @@ async fn a_rejection_in_our_words_is_counted_apart() {
         client.expect(&format!(r#"44{{"message":"{told}"}}"#)).await;
     }
     for (reason, count) in [("missing", 2.0), ("too_long", 1.0)] {
-        let labels = format!(r#"{{route="/:connect",reason="{reason}"}}"#);
+        let labels = format!(r#"{{reason="{reason}"}}"#);
         let name = format!("sockgate_webhook_rejects_reworded_total{labels}");
         gateway.metric_is(&name, count).await;
     }

@@ -7,8 +7,8 @@ use std::{
     time::Instant,
 };
 
-use sockgate::protocol::websocket::{self, CloseError, Decoder, Limits, Message, Violation};
 use super::allocation::bounded;
+use sockgate::protocol::websocket::{self, CloseError, Decoder, Limits, Message, Violation};
 use tokio_tungstenite::tungstenite::{
     self, WebSocket,
     error::{Error, ProtocolError},
