@@ -120,26 +120,17 @@ impl Connections {
         (outbox.len(), outbox.bytes())
     }
 
-    /// Lets a transport work with an outbox; a queue that is over its bound afterwards is cut.
+    /// Lets a transport work with an outbox.
     pub(crate) fn outbox<R>(
         &mut self,
         key: ConnectionKey,
         f: impl FnOnce(&mut Outbox) -> R,
     ) -> Option<R> {
-        let bounds = self.bounds;
         let outbox = &mut self.get_mut(key)?.outbox;
         let (bytes, frames) = (outbox.bytes(), outbox.len());
         let result = f(outbox);
-        // What was put back may not fit any more.
-        let is_over = outbox.is_over(bounds);
-        if is_over {
-            outbox.cut();
-        }
         let (new_bytes, new_frames) = (outbox.bytes(), outbox.len());
         self.account(bytes, frames, new_bytes, new_frames);
-        if is_over {
-            self.note_cut(key);
-        }
         Some(result)
     }
 
@@ -270,7 +261,7 @@ impl Connections {
                 found.push((outbox.bytes(), key));
             }
         }
-        self.account(self.bytes, self.frames, bytes, frames);
+        self.set_totals(bytes, frames);
         found.sort_unstable();
         found
     }
@@ -291,13 +282,21 @@ impl Connections {
         self.bytes
     }
 
+    /// Notes what has changed about one connection.
     fn account(&mut self, bytes: usize, frames: usize, new_bytes: usize, new_frames: usize) {
-        self.bytes = self.bytes - bytes + new_bytes;
-        self.frames = self.frames - frames + new_frames;
-        self.counters.queue_bytes.set(self.bytes as u64);
-        self.counters.queue_frames.set(self.frames as u64);
+        self.set_totals(
+            self.bytes - bytes + new_bytes,
+            self.frames - frames + new_frames,
+        );
         if new_bytes > self.fullest {
             self.set_fullest(new_bytes);
         }
+    }
+
+    fn set_totals(&mut self, bytes: usize, frames: usize) {
+        self.bytes = bytes;
+        self.frames = frames;
+        self.counters.queue_bytes.set(bytes as u64);
+        self.counters.queue_frames.set(frames as u64);
     }
 }

@@ -188,17 +188,6 @@ impl Outbox {
         taken
     }
 
-    /// Puts frames that were taken but not sent back to the front, in their order.
-    pub fn put_back(&mut self, frames: Vec<Bytes>) {
-        if self.cut {
-            return;
-        }
-        for frame in frames.into_iter().rev() {
-            self.bytes += frame.len();
-            self.queue.push_front(frame);
-        }
-    }
-
     /// Queues a packet, unless it would pass the bounds even after the transport was allowed to write.
     pub(crate) fn push(&mut self, frame: &Frame, bounds: Bounds) -> Pushed {
         if self.cut {
@@ -245,11 +234,6 @@ impl Outbox {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
-    }
-
-    /// Whether more waits than may.
-    pub(crate) fn is_over(&self, bounds: Bounds) -> bool {
-        self.queue.len() > 1 && (self.bytes > bounds.bytes || self.queue.len() > bounds.frames)
     }
 
     fn fits(&self, frames: usize, bytes: usize, bounds: Bounds) -> bool {

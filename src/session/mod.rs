@@ -34,6 +34,7 @@ use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::hub::effect::Departed;
 use crate::hub::id::{ConnectionId, SessionId};
@@ -124,7 +125,10 @@ pub struct Session {
     sockets: RefCell<Vec<Rc<Socket>>>,
     heartbeat: Cell<Heartbeat>,
     full_lanes: Cell<u32>,
+    /// The WebSocket that stopped reading.
     reader: RefCell<Option<Waker>>,
+    /// Told when reading may go on and when the session ends. Several wait at once: a POST, and the upgrade beside it.
+    changed: Notify,
     /// Those who wait for room in the outbox.
     emptied: RefCell<Vec<Waker>>,
     rested: RefCell<Option<Waker>>,
@@ -163,6 +167,7 @@ impl Session {
             heartbeat: Cell::new(heartbeat),
             full_lanes: Cell::new(0),
             reader: RefCell::default(),
+            changed: Notify::new(),
             emptied: RefCell::default(),
             rested: RefCell::default(),
             retiring: Cell::new(false),
@@ -405,7 +410,7 @@ impl Session {
         }
     }
 
-    /// The transport wants to be woken when it may read again, or when the session closes.
+    /// The WebSocket wants to be woken when it may read again, or when the session closes.
     pub fn wait_to_read(&self, waker: &Waker) {
         let mut reader = self.reader.borrow_mut();
         if reader.as_ref().is_none_or(|w| !w.will_wake(waker)) {
@@ -415,17 +420,27 @@ impl Session {
 
     /// Resolves when the transport may read again, or the session has closed.
     pub async fn readable(&self) {
-        std::future::poll_fn(|cx| {
-            if self.is_paused() {
-                self.wait_to_read(cx.waker());
-                return std::task::Poll::Pending;
+        self.wait_until(|| !self.is_paused()).await;
+    }
+
+    /// Resolves when the session is no longer open.
+    pub async fn ended(&self) {
+        self.wait_until(|| !self.is_open()).await;
+    }
+
+    async fn wait_until(&self, come: impl Fn() -> bool) {
+        loop {
+            // Before the look, so that no change is missed between the two.
+            let changed = self.changed.notified();
+            if come() {
+                return;
             }
-            std::task::Poll::Ready(())
-        })
-        .await;
+            changed.await;
+        }
     }
 
     fn wake_reader(&self) {
+        self.changed.notify_waiters();
         let reader = self.reader.borrow_mut().take();
         if let Some(reader) = reader {
             reader.wake();
@@ -461,18 +476,6 @@ impl Session {
             self.resumed();
             self.wake_reader();
         }
-    }
-
-    /// Resolves when the session is no longer open.
-    pub async fn ended(&self) {
-        std::future::poll_fn(|cx| {
-            if self.is_open() {
-                self.wait_to_read(cx.waker());
-                return std::task::Poll::Pending;
-            }
-            std::task::Poll::Ready(())
-        })
-        .await;
     }
 
     /// The transport's writer wants to be woken when the outbox is drained below half.
@@ -517,22 +520,29 @@ impl Session {
     /// Gives the lease back, and wakes the WebSocket that may wait for it.
     pub fn release(&self) {
         self.shard.hub.outbox(self.key, Outbox::release);
+        self.wake_heir();
+    }
+
+    fn wake_heir(&self) {
         let heir = self.link.heir.borrow_mut().take();
         if let Some(heir) = heir {
             heir.wake();
         }
     }
 
-    /// Waits for the lease.
-    pub async fn inherit(&self) {
+    /// Waits for the lease; false where the session is over, and there is none any more.
+    pub async fn inherit(&self) -> bool {
         std::future::poll_fn(|cx| {
             if self.acquire() {
-                return std::task::Poll::Ready(());
+                return std::task::Poll::Ready(true);
+            }
+            if matches!(self.phase(), Phase::Closed(_)) {
+                return std::task::Poll::Ready(false);
             }
             *self.link.heir.borrow_mut() = Some(cx.waker().clone());
             std::task::Poll::Pending
         })
-        .await;
+        .await
     }
 
     // ---- what the client is sent --------------------------------------------------------------------------------------------
@@ -604,6 +614,9 @@ impl Session {
             unreachable!("close has just ended the open phase");
         };
         if self.phase.replace(Phase::Closed(reason)) != Phase::Closed(reason) {
+            // A transport that still writes, or waits for the lease, would not hear of it any more.
+            self.shard.hub.outbox(self.key, |o| o.wake());
+            self.wake_heir();
             self.shard.forget(self);
         }
     }

@@ -53,8 +53,15 @@ impl Drop for Lease<'_> {
         }
         self.session.release();
         if !self.answered {
-            self.session.gone(Reason::TransportError, Initiator::Client);
+            lost(self.session);
         }
+    }
+}
+
+/// A request was aborted: the end of a session that still polls. One that is upgraded goes on by its WebSocket.
+fn lost(session: &Rc<Session>) {
+    if session.transport() == TransportKind::Polling {
+        session.gone(Reason::TransportError, Initiator::Client);
     }
 }
 
@@ -127,7 +134,7 @@ impl Drop for Posting<'_> {
     fn drop(&mut self) {
         self.session.link.posting.set(false);
         if !self.answered {
-            self.session.gone(Reason::TransportError, Initiator::Client);
+            lost(self.session);
         }
     }
 }

@@ -53,8 +53,11 @@ pub async fn run(context: &Rc<Context>, sid: &SessionId, io: TcpStream, rest: &[
         return pump::say_goodbye(&io, &EMPTY_CLOSE, &context.read_buffer).await;
     }
     upgraded(&session);
-    session.inherit().await;
-    pump::run(context, &session, io, decoder, &mut []).await;
+    if session.inherit().await {
+        pump::run(context, &session, io, decoder, &mut []).await;
+    } else {
+        pump::say_goodbye(&io, &EMPTY_CLOSE, &context.read_buffer).await;
+    }
     drop(place);
 }
 

@@ -1,5 +1,8 @@
 //! The way from polling to WebSocket (protocol 1.9): probe, noops, flush, and every way in which it can fail.
 
+use serde_json::json;
+
+use crate::support::backend::{Backend, Reply};
 use crate::support::client::{Client, Kind, Packet};
 use crate::support::frames::UPGRADE;
 use crate::support::gateway::{ECHO, Gateway};
@@ -268,4 +271,41 @@ async fn nothing_is_lost_repeated_or_reordered_by_an_upgrade() {
         let sent: Vec<_> = (0..=3 * round).map(echo).collect();
         assert_eq!(seen, sent, "round {round}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_waits_for_its_lane_goes_on_beside_an_upgrade() {
+    const EVENTS: usize = 10;
+    let mut backend = Backend::start().await;
+    let config = format!("limits.lane_events = 2\n{}", backend.everything());
+    let gateway = Gateway::start(&config).await;
+    let polling = joined(&gateway).await;
+    backend.next_of("connect").await;
+    let (release, reply) = Reply::held(json!({}));
+    backend.push(reply);
+    let events: Vec<_> = (0..EVENTS).map(|n| format!(r#"42["n",{n}]"#)).collect();
+    let body = events.join(SEPARATOR);
+    let mut post = polling.begin_post(body.len(), body.as_bytes()).await;
+    gateway.metric_is("sockgate_lanes_full_total", 1.0).await;
+    let _socket = probe(&gateway, &polling).await;
+    release.go();
+    post.answer().await.is(200, "ok");
+    for n in 0..EVENTS {
+        assert_eq!(backend.next_of("event").await.body["args"], json!([n]));
+    }
+}
+
+#[tokio::test]
+async fn a_poll_that_is_aborted_at_the_upgrade_packet_leaves_no_connection_behind() {
+    let gateway = Gateway::start(ECHO).await;
+    for _ in 0..30 {
+        let polling = joined(&gateway).await;
+        let mut socket = probe(&gateway, &polling).await;
+        let pending = polling.begin_poll().await;
+        socket.send("5").await;
+        drop(pending);
+    }
+    gateway
+        .metric_is("sockgate_listener_connections", 0.0)
+        .await;
 }

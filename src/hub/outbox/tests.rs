@@ -201,10 +201,7 @@ fn a_polling_answer_takes_what_fits_and_at_least_one() {
     let mut outbox = outbox(&["12345", "12", "12", "12"]);
     assert_eq!(outbox.take(9, 1).len(), 1);
     assert_eq!(outbox.take(2, 99).len(), 2);
-    let rest = outbox.take(9, 1);
-    assert_eq!(rest.len(), 1);
     outbox.push(&frame(&["new"]), ROOMY);
-    outbox.put_back(rest);
     assert_eq!(outbox.bytes(), 5);
     assert_eq!(
         outbox.take(9, 99),
@@ -217,12 +214,9 @@ fn a_cut_outbox_is_empty_refuses_everything_and_wakes_its_transport() {
     let mut outbox = outbox(&["one"]);
     let woken = Arc::new(Woken::default());
     assert!(outbox.register(&Waker::from(Arc::clone(&woken))).is_none());
-    let taken = outbox.take(1, 1);
-    outbox.push(&frame(&["two"]), ROOMY);
     outbox.cut();
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     assert_eq!(outbox.push(&frame(&["x"]), ROOMY), Pushed::Cut);
-    outbox.put_back(taken);
     assert!(outbox.is_cut() && outbox.is_empty() && outbox.bytes() == 0);
 }
 
@@ -254,11 +248,7 @@ fn a_burst_leaves_no_memory_behind() {
 enum Step {
     Push(Vec<usize>),
     Write(Vec<usize>),
-    Take {
-        frames: usize,
-        bytes: usize,
-        is_sent: bool,
-    },
+    Take { frames: usize, bytes: usize },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -266,11 +256,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         sizes().prop_map(Step::Push),
         prop::collection::vec(0_usize..50, 0..4).prop_map(Step::Write),
-        (1_usize..5, 1_usize..60, any::<bool>()).prop_map(|(frames, bytes, is_sent)| Step::Take {
-            frames,
-            bytes,
-            is_sent
-        }),
+        (1_usize..5, 1_usize..60).prop_map(|(frames, bytes)| Step::Take { frames, bytes }),
     ]
 }
 
@@ -302,15 +288,11 @@ proptest! {
                         prop_assert_eq!(Some(byte), expected.pop_front());
                     }
                 }
-                Step::Take { frames, bytes, is_sent } => {
+                Step::Take { frames, bytes } => {
                     let taken = outbox.take(frames, bytes);
                     prop_assert!(taken.len() <= frames);
-                    if is_sent {
-                        for byte in taken.iter().flatten() {
-                            prop_assert_eq!(Some(*byte), expected.pop_front());
-                        }
-                    } else {
-                        outbox.put_back(taken);
+                    for byte in taken.iter().flatten() {
+                        prop_assert_eq!(Some(*byte), expected.pop_front());
                     }
                 }
             }
