@@ -37,6 +37,8 @@ pub struct Call {
     pub kind: CallKind,
     /// Whether the client has left meanwhile: then an undecided CONNECT is not asked again.
     pub abandoned: Cell<bool>,
+    /// How often its backend was asked so far: an undecided CONNECT may be called again.
+    pub attempts: Cell<u32>,
 }
 
 impl Call {
@@ -49,6 +51,7 @@ impl Call {
             socket,
             kind,
             abandoned: Cell::new(false),
+            attempts: Cell::new(0),
         }
     }
 }

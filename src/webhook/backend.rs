@@ -121,7 +121,8 @@ impl Webhook {
 
     fn message(&self, kind: Kind, call: &Call) -> Message {
         let Format { node, forward, .. } = &*self.format;
-        Message::new(kind, call::id(call), call::body(call, node, forward))
+        let body = call::body(call, node, forward);
+        Message::new(kind, call::id(call), body).in_trace(call.id.into())
     }
 
     /// Asks about an event until there is an outcome that asking again would not change.
@@ -174,7 +175,7 @@ impl Webhook {
         let message = self
             .message(Kind::Connect, call)
             .pass(&self.format.forward.pass, headers);
-        let mut delivery = Delivery::new(&message, &self.route.counters, "", 0);
+        let mut delivery = Delivery::new(&message, &self.route.counters, "", call.attempts.get());
         let mut failures = 0;
         let mut error = BackendError::Unavailable { retry_after: None };
         loop {
@@ -187,6 +188,7 @@ impl Webhook {
                 Ok(Ok(pass)) => {
                     let until = end.min(Instant::now() + self.route.deadline);
                     let outcome = self.endpoint.send(&mut delivery, until).await;
+                    call.attempts.set(delivery.attempts());
                     match self.decide(pass, call, &outcome) {
                         Ok(reply) => return Ok(reply),
                         Err(undecided) => error = undecided,

@@ -63,6 +63,12 @@ impl Message {
         }
     }
 
+    /// Puts it into a trace that is known already; not 0.
+    #[must_use]
+    pub fn in_trace(self, trace: u128) -> Self {
+        Self { trace, ..self }
+    }
+
     /// Adds the client's headers that the namespace passes on; one that cannot be sent is left out.
     #[must_use]
     pub fn pass<'a>(

@@ -363,3 +363,43 @@ async fn at_debug_each_webhook_is_one_line_with_type_event_status_and_time() {
     ];
     gateway.log_line(&line).await;
 }
+
+#[tokio::test]
+async fn a_connect_that_is_held_on_and_on_stays_one_call() {
+    let mut backend = Backend::start().await;
+    let config = format!(
+        "{}[[namespace]]\nmatch = \"/\"\nauth = \"none\"\n\
+         [[namespace]]\nmatch = \"/asked\"\nhold = \"300ms\"\n[[namespace.route]]\non = \"connect\"\nupstream = \"app\"\n",
+        backend.upstream()
+    );
+    let gateway = Gateway::start(&config).await;
+    backend.answer(|_| Reply::status(503));
+    // Not closed for the undecided one, since it has another namespace.
+    let (mut client, _) = Client::joined(&gateway).await;
+    client.send("40/asked,").await;
+    let first = backend.next_of("connect").await;
+    let mut last = 1;
+    let mut holds_over = 0;
+    while holds_over < 2 {
+        // The first attempt of a connection without another namespace; that one ends when its hold is over.
+        let mut alone = Client::open(Kind::WebSocket, &gateway).await;
+        alone.send("40/asked,").await;
+        alone.expect_end().await;
+        holds_over += 1;
+        let again = loop {
+            let request = backend.next_of("connect").await;
+            if request.socket() == first.socket() {
+                break request;
+            }
+        };
+        assert_eq!(again.must("webhook-id"), first.must("webhook-id"));
+        assert_eq!(again.raw, first.raw);
+        let trace = |r: &Request| r.must("traceparent").split('-').nth(1).unwrap().to_owned();
+        assert_eq!(trace(&again), trace(&first));
+        let attempt: u32 = again.must("sockgate-attempt").parse().unwrap();
+        assert!(attempt > last, "{attempt} after {last}");
+        last = attempt;
+    }
+    backend.answer(|_| json!({}));
+    client.expect_connected("/asked").await;
+}
