@@ -26,6 +26,7 @@ pub mod routes;
 pub mod settings;
 pub mod shard;
 pub mod socket;
+mod timers;
 mod work;
 
 use std::cell::{Cell, RefCell};
@@ -140,6 +141,7 @@ pub struct Session {
     unsettled: Cell<bool>,
     /// Tick at which the attachments of a packet became due; 0: none are.
     attachments_since: Cell<u32>,
+    armed: timers::Armed,
 }
 
 impl Session {
@@ -175,6 +177,7 @@ impl Session {
             joined_once: Cell::new(false),
             unsettled: Cell::new(false),
             attachments_since: Cell::new(0),
+            armed: timers::Armed::default(),
         }
     }
 
@@ -257,11 +260,8 @@ impl Session {
             Ok(None) => {
                 let now = self.shard.now().max(1);
                 self.attachments_since.set(now);
-                self.shard.schedule(
-                    self.shard.ticks(self.shard.settings.attachment_timeout),
-                    self.key,
-                    Timer::Attachments,
-                );
+                let limit = self.shard.ticks(self.shard.settings.attachment_timeout);
+                self.arm(Timer::Attachments, limit);
             }
             Err(_) => self.unreadable(),
         }
@@ -466,11 +466,8 @@ impl Session {
         if full {
             self.full_lanes.set(self.full_lanes.get() + 1);
             self.shard.traffic.lanes_full.increment();
-            self.shard.schedule(
-                self.shard.ticks(self.shard.settings.stall_timeout),
-                self.key,
-                Timer::Stall,
-            );
+            let limit = self.shard.ticks(self.shard.settings.stall_timeout);
+            self.arm(Timer::Stall, limit);
         } else {
             self.full_lanes.set(self.full_lanes.get() - 1);
             self.resumed();

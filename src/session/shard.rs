@@ -29,7 +29,7 @@ use crate::session::lane::Room as LaneRoom;
 use crate::session::routes::{Routes, Table, Target};
 use crate::session::settings::Settings;
 use crate::session::socket::Socket;
-use crate::session::{Phase, Session, TransportKind};
+use crate::session::{Session, TransportKind};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::traffic::Traffic;
 
@@ -208,16 +208,18 @@ impl Shard {
         rand::rng().random_range(0..=200)
     }
 
-    /// Wakes a session's timer in so many ticks.
+    /// Wakes a session's timer in so many ticks. Nothing is ever cancelled: whoever schedules the same again and again, while the
+    /// former one still waits, takes memory each time (see `timers`).
     pub(crate) fn schedule(&self, in_ticks: u32, key: ConnectionKey, timer: Timer) {
         let at = self.now().saturating_add(in_ticks.max(1));
-        self.wheel.borrow_mut().schedule(
-            u64::from(at),
-            Item {
-                key: key.as_u64(),
-                kind: timer as u8,
-            },
-        );
+        self.schedule_at(at, key.as_u64(), timer);
+    }
+
+    /// Wakes a timer at this tick; the key is what the timer is about, in bits.
+    pub(super) fn schedule_at(&self, tick: u32, key: u64, timer: Timer) {
+        let kind = timer as u8;
+        let mut wheel = self.wheel.borrow_mut();
+        wheel.schedule(u64::from(tick), Item { key, kind });
     }
 
     /// Moves the clock and runs what is due.
@@ -248,8 +250,8 @@ impl Shard {
         match timer {
             Timer::Beat => self.beat(&session),
             Timer::Connect => session.connect_timed_out(),
-            Timer::Attachments => session.attachments_timed_out(),
-            Timer::Stall => session.lane_timed_out(),
+            Timer::Attachments => session.look_at_attachments(),
+            Timer::Stall => session.look_at_lanes(),
             Timer::Linger => session.gone(Reason::TransportClose, Initiator::Client),
             Timer::Expiry => {}
         }
@@ -527,33 +529,10 @@ impl Shard {
         self.hub.push(session.key, &Frame::new(frame, Vec::new()));
     }
 
-    /// Timers are monotonic, `expires_at` is wall time: the distance is taken now, and looked at again when it has passed.
-    fn watch_expiry(&self, key: SocketKey, at: Option<SystemTime>) {
-        let Some(at) = at else { return };
-        let left = at.duration_since(SystemTime::now()).unwrap_or_default();
-        let tick = self.now().saturating_add(self.ticks(left).max(1));
-        self.wheel.borrow_mut().schedule(
-            u64::from(tick),
-            Item {
-                key: key.as_u64(),
-                kind: Timer::Expiry as u8,
-            },
-        );
-    }
-
-    fn run_expiry(&self, key: SocketKey) {
-        let known = self
-            .hub
-            .socket(key, |view| (view.connection, view.expires_at));
-        let Some((connection, Some(at))) = known else {
-            return;
-        };
-        if at > SystemTime::now() {
-            return self.watch_expiry(key, Some(at));
-        }
-        if let Some(session) = self.session(connection) {
-            session.close(Reason::Expired, Initiator::Server);
-        }
+    /// Timers that wait.
+    #[cfg(test)]
+    pub(super) fn timers(&self) -> usize {
+        self.wheel.borrow().len()
     }
 
     /// Closes every session, as a drain does.
@@ -568,64 +547,4 @@ fn ticks(duration: Duration, tick: Duration) -> u32 {
     u32::try_from(duration.as_nanos() / tick.as_nanos())
         .unwrap_or(u32::MAX / 4)
         .max(1)
-}
-
-impl Session {
-    fn beat(&self) -> Beat {
-        let mut heartbeat = self.heartbeat.get();
-        let beat = heartbeat.check(self.shard.now(), self.shard.timing(), self.is_paused());
-        self.heartbeat.set(heartbeat);
-        beat
-    }
-
-    /// Only connections that have no namespace and no CONNECT waiting are ended. One that waits may be refused yet: then its time
-    /// begins anew.
-    fn connect_timed_out(self: &Rc<Self>) {
-        if !self.is_open() || self.joined_once.get() {
-            return;
-        }
-        if self.conversation.borrow().is_empty() {
-            return self.close(Reason::ForcedServerClose, Initiator::Gateway);
-        }
-        let again = self.shard.ticks(self.shard.settings.connect_timeout);
-        self.shard.schedule(again, self.key, Timer::Connect);
-    }
-
-    fn attachments_timed_out(self: &Rc<Self>) {
-        let since = self.attachments_since.get();
-        let limit = self.shard.ticks(self.shard.settings.attachment_timeout);
-        if since != 0 && self.is_open() && self.shard.now().saturating_sub(since) >= limit {
-            self.unreadable();
-        }
-    }
-
-    fn lane_timed_out(self: &Rc<Self>) {
-        let limit = self.shard.ticks(self.shard.settings.stall_timeout);
-        let now = self.shard.now();
-        let full: Vec<_> = self
-            .sockets
-            .borrow()
-            .iter()
-            .filter(|s| s.full.get())
-            .cloned()
-            .collect();
-        for socket in full {
-            let stood = now.saturating_sub(socket.progress.get());
-            // While a CONNECT is held its own limit counts.
-            if socket.connecting.borrow().is_some() || stood < limit {
-                self.shard
-                    .schedule(limit.saturating_sub(stood).max(1), self.key, Timer::Stall);
-            } else {
-                return self.close(Reason::BackendStalled, Initiator::Gateway);
-            }
-        }
-    }
-
-    /// Closes without sending what is queued: the client does not read, and is not waited for.
-    pub(crate) fn cut(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
-        self.fail(reason, initiator);
-        if matches!(self.phase(), Phase::Closing(_)) {
-            self.shard.hub.outbox(self.key, Outbox::cut);
-        }
-    }
 }

@@ -42,6 +42,8 @@ pub struct Socket {
     pub asked_at: SystemTime,
     /// The question whether it may join, while that is undecided.
     pub connecting: RefCell<Option<Rc<Call>>>,
+    /// Tick of the earliest timer that waits for its expiry; 0: none does.
+    pub expiry_timer: Cell<u32>,
     /// Tick of the last finished call, for `stall_timeout`.
     pub progress: Cell<u32>,
     /// Whether the lane is full and reading has stopped for it.
@@ -98,6 +100,7 @@ impl Socket {
             ending: Cell::new(false),
             asked_at: SystemTime::now(),
             connecting: RefCell::default(),
+            expiry_timer: Cell::new(0),
             progress: Cell::new(0),
             full: Cell::new(false),
             rates: RefCell::default(),

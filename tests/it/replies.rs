@@ -190,22 +190,30 @@ async fn an_expiry_in_the_past_ends_the_socket_now() {
 }
 
 #[tokio::test]
-async fn an_expiry_can_be_taken_back() {
+async fn an_expiry_can_be_put_off_and_taken_back() {
     let (gateway, backend) = plain().await;
     let soon = |milliseconds: i64| {
         let at = jiff::Timestamp::now() + jiff::Span::new().milliseconds(milliseconds);
         json!({"expires_at": at.to_string()})
     };
-    backend.push(soon(500));
-    let (mut stays, _) = Client::joined(&gateway).await;
-    backend.push(json!({"expires_at": null}));
-    stays.send(r#"421["stay"]"#).await;
-    stays.expect("431[]").await;
-    // When this one has ended, the other's time is over as well.
-    backend.push(soon(900));
+    let mut others = Vec::new();
+    for change in [json!({"expires_at": null}), soon(1500)] {
+        backend.push(soon(500));
+        let (mut client, _) = Client::joined(&gateway).await;
+        backend.push(change);
+        client.send(r#"421["stay"]"#).await;
+        client.expect("431[]").await;
+        others.push(client);
+    }
+    // When this one has ended, the first time of the others is over as well.
+    backend.push(soon(700));
     let (mut goes, _) = Client::joined(&gateway).await;
     goes.expect_end().await;
-    stays.expect_quiet().await;
+    for client in &mut others {
+        client.expect_quiet().await;
+    }
+    others[1].expect_end().await;
+    others[0].expect_quiet().await;
 }
 
 #[tokio::test]
