@@ -46,6 +46,9 @@ pub(super) fn sendable(written: &str) -> Reading<Box<str>> {
             "`{name}` cannot be sent: host, hop-by-hop headers, content-*, webhook-*, sockgate-* and traceparent belong to the gateway"
         ));
     }
+    if *name == *"accept-encoding" {
+        return Err("`accept-encoding` cannot be sent: replies are read as they are".to_owned());
+    }
     Ok(name)
 }
 
@@ -79,6 +82,7 @@ mod tests {
             "webhook-id",
             "Sockgate-Type",
             "traceparent",
+            "Accept-Encoding",
             "a b",
             "",
             "*",

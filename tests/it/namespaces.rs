@@ -447,3 +447,33 @@ async fn where_nobody_is_asked_the_backend_may_still_be_told_of_the_end() {
         assert_eq!((notice.socket(), &notice.body["seq"]), (&*id, &json!(1)));
     }
 }
+
+#[tokio::test]
+async fn a_namespace_may_be_left_and_joined_anew_while_it_is_undecided() {
+    let mut backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.everything()).await;
+    for kind in EVERY_KIND {
+        let (release, reply) = Reply::held(json!({"rooms": ["r"]}));
+        backend.push(reply);
+        let mut client = Client::open(kind, &gateway).await;
+        client.send("40").await;
+        let first = backend.next_of("connect").await;
+        client.send("41").await;
+        client.send("40").await;
+        let second = backend.next_of("connect").await;
+        assert_ne!(first.socket(), second.socket());
+        assert_eq!(client.expect_connected("/").await, second.socket());
+        // The first one is let in too late, and given back.
+        release.go();
+        let notice = backend.next_of("disconnect").await;
+        assert_eq!(notice.socket(), first.socket());
+        assert_eq!(notice.body["reason"], "client namespace disconnect");
+        assert_eq!(notice.body["rooms"], json!([]));
+        client.expect_quiet().await;
+        client.send("41").await;
+        assert_eq!(
+            backend.next_of("disconnect").await.socket(),
+            second.socket()
+        );
+    }
+}
