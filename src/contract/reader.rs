@@ -159,7 +159,7 @@ impl<'j, 'p> Value<'j, 'p> {
         if !self.raw().starts_with('[') {
             return self.mistyped("a list");
         }
-        // Counted first, so that nothing is kept of a list that is too long, and no more than needed of another.
+        // Counted first, so that nothing is kept of a list that is too long.
         let count = self.walk(Count).unwrap_or_default();
         if count > max {
             return self.fault(format!("has more than {max} entries"));
@@ -391,7 +391,9 @@ impl<'s, 'j, T, R: FnMut(Value<'j, 's>) -> Option<T>> Visitor<'j> for Entries<'s
     }
 
     fn visit_seq<A: SeqAccess<'j>>(mut self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut all = Some(Vec::with_capacity(self.count));
+        // Entries are larger than their text may be, and it may be no text of any.
+        let fitting = self.list.raw().len() / size_of::<T>().max(1);
+        let mut all = Some(Vec::with_capacity(self.count.min(fitting)));
         let mut index = 0;
         while let Some(raw) = list.next_element()? {
             let entry = Value {

@@ -12,6 +12,7 @@ mod properties;
 mod support;
 
 mod acks;
+mod allocation;
 mod api_auth;
 mod bad_backends;
 mod binary;

@@ -201,16 +201,22 @@ impl Kept {
     }
 
     /// Appends `bytes`, the first of `expected` ones; gives the memory of the decoded ones back.
+    ///
+    /// A length is only a claim until the bytes have come: no more than twice of what has come is taken for them.
     fn append(&mut self, bytes: &[u8], expected: usize) {
+        let undecoded = self.undecoded().len();
+        let length = undecoded + bytes.len();
+        let capacity = length.saturating_mul(2).min(undecoded + expected);
         if self.start > 0 {
-            let mut moved = Vec::with_capacity(self.undecoded().len() + expected);
+            let mut moved = Vec::with_capacity(capacity);
             moved.extend_from_slice(self.undecoded());
             *self = Self {
                 bytes: moved,
                 start: 0,
             };
+        } else if self.bytes.capacity() < length {
+            self.bytes.reserve_exact(capacity - self.bytes.len());
         }
-        self.bytes.reserve_exact(expected);
         self.bytes.extend_from_slice(bytes);
     }
 }

@@ -36,7 +36,7 @@ const MAX_DEPTH: usize = 64;
 
 /// `/` and `/chat`, with the usual rooms of users; `/closed`, to which nobody has a key.
 #[derive(Default)]
-struct Sites(UserRoom);
+pub struct Sites(UserRoom);
 
 impl Namespaces for Sites {
     fn user_room(&self, namespace: &Namespace) -> Result<&UserRoom, Closed> {
