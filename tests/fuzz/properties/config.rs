@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sockgate::config::{Config, Environment, Place, Source, System};
+use sockgate::config::{Config, Environment, Place, Problem, Source, System};
 
 /// A file: it is a configuration, or there are problems, each with a place that is in it. A comment changes nothing, and a second
 /// reading says the same.
@@ -31,8 +31,13 @@ pub fn file(input: &[u8]) {
         match &problem.place {
             Place::File { line, column } => {
                 let line = line.checked_sub(1).and_then(|index| lines.get(index));
-                let length = line.expect("a line of the file").chars().count();
-                assert!((1..=length + 1).contains(column), "{problem:?}");
+                let line = line.expect("a line of the file");
+                assert!(
+                    (1..=line.chars().count() + 1).contains(column),
+                    "{problem:?}"
+                );
+                let rest: String = line.chars().skip(column - 1).collect();
+                assert!(!is_elsewhere(problem, &rest), "{problem:?}");
             }
             Place::Nowhere => assert!(
                 problem.key == "namespace" || problem.message.contains("UTF-8"),
@@ -42,6 +47,16 @@ pub fn file(input: &[u8]) {
         }
         assert!(!problem.message.is_empty());
     }
+}
+
+/// Whether a key that is not known is not what stands at its place.
+fn is_elsewhere(problem: &Problem, rest: &str) -> bool {
+    let key = problem.key.rsplit('.').next().unwrap_or_default();
+    let is_bare = key
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_unknown = problem.message.starts_with("unknown key");
+    is_unknown && is_bare && !rest.trim_start_matches(['"', '\'']).starts_with(key)
 }
 
 fn load(path: &Path, text: &[u8]) -> Result<Config, sockgate::config::ConfigError> {
