@@ -57,6 +57,11 @@ async fn read_some(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Beginnin
 
 /// `None`: the header goes on.
 fn parse(bytes: &[u8]) -> io::Result<Option<Beginning>> {
+    // The library takes any character for the space behind the first word.
+    let word = b"PROXY";
+    if bytes.starts_with(word) && bytes.get(word.len()).is_some_and(|byte| *byte != b' ') {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     match ProxyHeader::parse(bytes, ParseConfig::default()) {
         Ok((header, length)) => Ok(Some(Beginning {
             client: header
@@ -131,6 +136,7 @@ mod tests {
             b"POST / HTTP/1.1\r\nHost: x\r\n\r\n",
             b"PROXY TCP4 1.2.3.4 nonsense 1 2\r\n",
             b"PROXY TCP4 1.2.3.4",
+            b"PROXY0UNKNOWN\r\n",
             b"",
             &V2[..5],
         ] {

@@ -167,7 +167,7 @@ fn a_name_of_escapes() {
 #[test]
 fn placeholders_by_the_thousand() {
     let one = "{\"_placeholder\":true,\"num\":0}";
-    let args = many("", one, 30_000, "");
+    let args = many("", one, 33_000, "");
     let list = [Bytes::from_static(b"x")];
     bounded(args.len(), || placeholders::renumber(&args, &list)).unwrap();
     let shifted = bounded(args.len(), || placeholders::shift(&args, 1_000));

@@ -21,17 +21,17 @@ pub fn renumber(input: &[u8]) {
     let list: Vec<Bytes> = (0..count % 16)
         .map(|byte| Bytes::copy_from_slice(&[byte]))
         .collect();
-    let size = input.len();
-    let renumbered = bounded(size, || placeholders::renumber(args, &list));
+    let parsed = json::parse(&format!("[{args}]"));
+    let is_deep = !nested_within(args, MAX_DEPTH);
     // Nobody asks about what is deeper, or no JSON; it only must not panic.
-    let size = if nested_within(args, MAX_DEPTH) {
-        size
-    } else {
-        100 * size
+    let size = match &parsed {
+        Some(Json::List(_)) if !is_deep => input.len(),
+        _ => 100 * input.len(),
     };
+    let renumbered = bounded(size, || placeholders::renumber(args, &list));
     let shifted = bounded(size, || placeholders::shift(args, 7));
     let are_below = bounded(size, || placeholders::are_below(args, list.len()));
-    let Some(Json::List(mut items)) = json::parse(&format!("[{args}]")) else {
+    let Some(Json::List(mut items)) = parsed else {
         return;
     };
 
@@ -53,7 +53,7 @@ pub fn renumber(input: &[u8]) {
     );
 
     let mut used: Vec<usize> = Vec::new();
-    let is_deep = items.iter().any(|item| item.depth() > MAX_DEPTH);
+    assert_eq!(is_deep, items.iter().any(|item| item.depth() > MAX_DEPTH));
     let mut expected = if is_deep { Err("deep") } else { Ok(()) };
     for num in &found {
         match number(num) {
