@@ -243,9 +243,6 @@ impl Gateway {
     pub(crate) fn resident_bytes(&self) -> u64 {
         let file = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(file).expect("the process runs");
-        for l in status.lines().filter(|l| l.contains("Rss")) {
-            eprintln!("RSSLINE {l}");
-        }
         let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
         let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));
         let kib: u64 = kib.expect("a number of kB").trim().parse().unwrap();
