@@ -118,6 +118,7 @@ async fn run(context: Rc<Context>, doors: Doors, duties: Duties) {
     let letters = Rc::clone(&context);
     crate::tasks::spawn_local("mail", async move {
         while let Some(letter) = mail.recv().await {
+            letters.shard.traffic.mail.set(mail.len() as u64);
             transport::deliver(&letters, letter);
         }
     });
@@ -130,6 +131,8 @@ async fn run(context: Rc<Context>, doors: Doors, duties: Duties) {
     });
     crate::tasks::spawn_local("connections", async move {
         while let Some(connection) = connections.recv().await {
+            let waiting = &serving.context.shard.traffic.arrivals;
+            waiting.set(connections.len() as u64);
             crate::tasks::spawn_local("connection", serve(Rc::clone(&serving), connection));
         }
     });

@@ -238,6 +238,8 @@ impl Shard {
         for item in due {
             self.run_timer(item.key, Timer::ALL[usize::from(item.kind)]);
         }
+        let timers = self.wheel.borrow().len();
+        self.traffic.timers.set(timers as u64);
     }
 
     fn run_timer(&self, bits: u64, timer: Timer) {

@@ -308,6 +308,24 @@ impl Node {
             Gauge,
             self.traffic(|t| &t.lanes),
         )?;
+        to.many(
+            "sockgate_shard_queue",
+            "What waits for the shards: connections, and requests for their sessions that came to others",
+            Gauge,
+            [
+                (
+                    [("queue", "connections")],
+                    self.traffic(|t| &t.arrivals),
+                ),
+                ([("queue", "mail")], self.traffic(|t| &t.mail)),
+            ],
+        )?;
+        to.one(
+            "sockgate_timers",
+            "Timers of sessions and sockets, with those that nobody waits for any more",
+            Gauge,
+            self.traffic(|t| &t.timers),
+        )?;
         to.one(
             "sockgate_inbox_waits",
             "Actions that had to wait for a place in the shards' inboxes",

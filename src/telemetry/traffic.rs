@@ -185,6 +185,12 @@ pub struct Traffic {
     pub connects_undecided: Count,
     /// Reads that stood still because a lane was full.
     pub lanes_full: Count,
+    /// Gauge: connections that wait for the shard to serve them.
+    pub arrivals: Count,
+    /// Gauge: requests from other shards that wait for this one.
+    pub mail: Count,
+    /// Gauge: timers, with those that nobody waits for any more.
+    pub timers: Count,
     /// When the shard's loop ticked last, in milliseconds since the start of the process.
     pub ticked_ms: Count,
 }
@@ -226,6 +232,9 @@ impl Traffic {
             connects_refused: Count::default(),
             connects_undecided: Count::default(),
             lanes_full: Count::default(),
+            arrivals: Count::default(),
+            mail: Count::default(),
+            timers: Count::default(),
             ticked_ms: Count::default(),
         }
     }

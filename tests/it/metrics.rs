@@ -71,7 +71,8 @@ async fn metrics_have_bounded_labels_and_no_names_of_people_or_rooms() {
 }
 
 /// Labels that the configuration or a closed list bounds. Nothing that a client, a user or a room is called is among them.
-const LABELS: [&str; 15] = [
+const LABELS: [&str; 16] = [
+    "queue",
     "transport",
     "stage",
     "reason",
@@ -268,6 +269,38 @@ async fn lines_that_are_not_logged_again_are_counted() {
 }
 
 #[tokio::test]
+async fn timers_do_not_grow_with_what_a_client_sends() {
+    let backend = Backend::start().await;
+    // Twenty ticks in the shorter time of the heartbeat.
+    let config = "engine.ping_timeout = \"400ms\"\nlimits.lane_events = 1\n";
+    let gateway = Gateway::start(&format!("{config}{}", backend.everything())).await;
+    let (mut client, _) = Client::joined(&gateway).await;
+    let packet = r#"451-["echo",{"_placeholder":true,"num":0}]"#;
+    for _ in 0..2_000 {
+        client.send_binary(packet, &[b"x"]).await;
+        client.expect(packet).await;
+        client.expect_binary(b"x").await;
+    }
+    for _ in 0..500 {
+        client.send(r#"421["x"]"#).await;
+        client.expect("431[]").await;
+    }
+    let full = gateway.metric("sockgate_lanes_full_total").await;
+    assert!(full >= 500.0, "{full}");
+    let ticks = "sockgate_runtime_lag_seconds_count";
+    let before = gateway.metric(ticks).await;
+    eventually("some ticks of all shards", async || {
+        let now = gateway.metric(ticks).await;
+        (now > before + 10.0)
+            .then_some(())
+            .ok_or_else(|| now.to_string())
+    })
+    .await;
+    let timers = gateway.metric("sockgate_timers").await;
+    assert!((1.0..10.0).contains(&timers), "{timers} timers");
+}
+
+#[tokio::test]
 async fn what_the_api_refuses_is_counted_by_its_code() {
     let gateway = Gateway::start(ECHO).await;
     gateway.api_post("/v1/emit", &json!({})).await;
@@ -350,6 +383,7 @@ async fn metrics_are_open_metrics_and_each_family_is_described() {
         "sockgate_runtime_lag_seconds_count",
         "sockgate_draining",
         "sockgate_lanes",
+        "sockgate_timers",
         "sockgate_inbox_places",
         "sockgate_inbox_waits_total",
         "sockgate_connections_opening",
