@@ -125,7 +125,7 @@ impl Switchboard {
         &self.counters
     }
 
-    /// Places taken in the fullest inbox; of [`inbox::PLACES`].
+    /// Places taken in the fullest inbox, of 8,192.
     pub fn fullest_inbox(&self) -> usize {
         self.inboxes.iter().map(Inbox::taken).max().unwrap_or(0)
     }
