@@ -16,6 +16,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest header: that of version 2 with all addresses and some more.
 const LONGEST: usize = 536;
 
+/// Longest header of version 1, its line end included.
+const LONGEST_LINE: usize = 107;
+
 /// What was at the beginning of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Beginning {
@@ -63,6 +66,10 @@ fn parse(bytes: &[u8]) -> io::Result<Option<Beginning>> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     match ProxyHeader::parse(bytes, ParseConfig::default()) {
+        // The library looks at the length only where the line has not ended yet.
+        Ok((_, length)) if bytes.starts_with(word) && length > LONGEST_LINE => {
+            Err(io::ErrorKind::InvalidData.into())
+        }
         Ok((header, length)) => Ok(Some(Beginning {
             client: header
                 .proxied_address()
@@ -127,6 +134,17 @@ mod tests {
         assert!(read_all(&v2(0x20, 0, &fits)).await.is_ok());
         let more = vec![0; LONGEST - 15];
         assert!(read_all(&v2(0x20, 0, &more)).await.is_err());
+    }
+
+    /// However it arrives: it was once let in where it came at once, and refused in two parts.
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_no_header() {
+        let line = |length: usize| {
+            let padding = "x".repeat(length - "PROXY UNKNOWN \r\n".len());
+            format!("PROXY UNKNOWN {padding}\r\n").into_bytes()
+        };
+        assert!(read_all(&line(LONGEST_LINE)).await.is_ok());
+        assert!(read_all(&line(LONGEST_LINE + 1)).await.is_err());
     }
 
     #[tokio::test]

@@ -60,9 +60,10 @@ impl AsyncRead for Portions<'_> {
     }
 }
 
-/// `PROXY TCP4 source destination port port\r\n`, or `PROXY UNKNOWN` and anything up to `\r\n`.
+/// `PROXY TCP4 source destination port port\r\n`, or `PROXY UNKNOWN` and anything up to `\r\n`; 107 bytes at most.
 fn v1(stream: &[u8]) -> Option<(Option<IpAddr>, &[u8])> {
-    let end = stream.windows(2).position(|bytes| bytes == b"\r\n")?;
+    let longest = &stream[..stream.len().min(107)];
+    let end = longest.windows(2).position(|bytes| bytes == b"\r\n")?;
     let (line, rest) = (&stream[..end], &stream[end + 2..]);
     if line.starts_with(b"PROXY UNKNOWN") {
         return Some((None, rest));
