@@ -52,7 +52,7 @@ const ACK: Fields = Fields::of(&["type", "args"]);
 pub(super) struct Actions<'a> {
     /// The side that they come from.
     pub(super) origin: Origin<'a>,
-    /// The attachments of the body, where it has the list.
+    /// The frames of the body's attachments, where it has the list.
     pub(super) attachments: Option<&'a [Bytes]>,
     /// Largest packet, 0 for any.
     pub(super) max_emit: usize,
@@ -90,16 +90,21 @@ impl Actions<'_> {
         Some(Step::Action(step))
     }
 
-    /// `event`, `args`, `volatile` and the audience.
+    /// `event`, `args`, which may be left out where there are none, `volatile` and the audience.
     pub(super) fn emit(&self, action: &Object<'_, '_>) -> Option<Emit> {
         let event = action.required("event").and_then(Value::event);
-        let payload = self.args(action);
+        let payload = match action.get("args") {
+            Some(args) => binary::args(args, self.attachments),
+            None => Some((Box::default(), Vec::new())),
+        };
         let volatile = action.or("volatile", false, Value::boolean);
         let to = self.origin.audience(action, &Reach::EVERYWHERE);
+        let (args, attachments) = payload?;
         let emit = Emit {
             to: to?,
             event: event?,
-            payload: payload?,
+            args,
+            attachments,
             volatile,
         };
         if self.max_emit > 0 && emit.size() > self.max_emit {
@@ -165,15 +170,11 @@ impl Actions<'_> {
             return kind.fault("'ack' has a meaning only in the reply to a webhook");
         }
         action.only(&ACK);
-        self.args(action).map(Step::Ack)
-    }
-
-    /// `args`, which may be left out where there are none.
-    fn args(&self, action: &Object<'_, '_>) -> Option<Payload> {
-        match action.get("args") {
+        let payload = match action.get("args") {
             Some(args) => binary::payload(args, self.attachments),
             None => Some(Payload::default()),
-        }
+        };
+        payload.map(Step::Ack)
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::hub::action::{Action, Audience};
 use crate::protocol::socket_io::encode;
-use crate::session::backend::Payload;
+use crate::protocol::websocket;
 
 /// An event for clients, valid and within the limits, but not encoded yet: what asks for acknowledgements has its number only
 /// once a place is taken for it.
@@ -14,8 +14,10 @@ pub struct Emit {
     pub to: Audience,
     /// The name of the event.
     pub event: Box<str>,
-    /// The arguments.
-    pub payload: Payload,
+    /// The arguments: JSON values with commas between, without the brackets.
+    pub args: Box<str>,
+    /// The attachments that placeholders in them mean, as WebSocket frames: other packets may have the same.
+    pub attachments: Vec<Bytes>,
     /// Whether a socket whose transport cannot take it now loses it.
     pub volatile: bool,
 }
@@ -26,11 +28,12 @@ impl Emit {
         let Self {
             to,
             event,
-            payload,
+            args,
+            attachments,
             volatile,
         } = self;
         let namespace = to.namespace.as_str();
-        let frame = encode::event(namespace, &event, &payload.args, ack, &payload.attachments);
+        let frame = encode::event_with_frames(namespace, &event, &args, ack, attachments);
         Action::Emit {
             to,
             frame,
@@ -42,8 +45,7 @@ impl Emit {
     ///
     /// Counted rather than taken from the packet, so that nothing is encoded which is then too large.
     pub fn size(&self) -> usize {
-        let Payload { args, attachments } = &self.payload;
-        let count = match attachments.len() {
+        let count = match self.attachments.len() {
             0 => 0,
             count => count.to_string().len() + "-".len(),
         };
@@ -52,12 +54,14 @@ impl Emit {
             namespace => namespace.len() + ",".len(),
         };
         let event = serde_json::Value::from(&*self.event).to_string();
-        let args = match args.len() {
+        let args = match self.args.len() {
             0 => 0,
             len => ",".len() + len,
         };
         let text = "42".len() + count + namespace + "[".len() + event.len() + args + "]".len();
-        text + attachments.iter().map(Bytes::len).sum::<usize>()
+        let attachments = self.attachments.iter();
+        let bytes = attachments.map(|frame| websocket::payload(frame).len());
+        text + bytes.sum::<usize>()
     }
 }
 
@@ -65,7 +69,6 @@ impl Emit {
 mod tests {
     use super::*;
     use crate::hub::id::{Namespace, NodeTag, ShardId, SocketId};
-    use crate::protocol::websocket;
 
     #[test]
     fn the_size_is_what_a_client_gets() {
@@ -81,10 +84,8 @@ mod tests {
             let emit = Emit {
                 to: Audience::socket(namespace, socket),
                 event: event.into(),
-                payload: Payload {
-                    args: args.into(),
-                    attachments: vec![Bytes::from_static(b"abc"); attachments],
-                },
+                args: args.into(),
+                attachments: vec![websocket::binary(b"abc"); attachments],
                 volatile: false,
             };
             let size = emit.size();

@@ -441,3 +441,31 @@ fn only_so_many_faults_are_listed_but_all_are_counted() {
     assert_eq!(problem.errors.len(), 50);
     assert_eq!(problem.detail, "1000 fields are invalid");
 }
+
+#[test]
+fn what_a_body_costs_does_not_grow_with_the_packets_that_share_an_attachment() {
+    let attachment = "A".repeat(700_000);
+    let emit = |room| {
+        format!(
+            r#"{{"type":"emit","event":"e","args":[{{"_placeholder":true,"num":0}}],"to":{{"rooms":["{room}"]}}}}"#
+        )
+    };
+    let emits: Vec<String> = (0..MAX_ACTIONS).map(emit).collect();
+    let body = format!(
+        r#"{{"attachments":["{attachment}"],"actions":[{}]}}"#,
+        emits.join(",")
+    );
+    let sites = Sites::new();
+    let context = RestContext {
+        namespaces: &sites,
+        max_emit: 1 << 20,
+    };
+    let mut read = None;
+    let cost = allocation_counter::measure(|| read = Some(actions(body.as_bytes(), &context)));
+    let request = read.expect("it ran").expect("a valid body");
+    let is_whole = |action: &Result<Action, _>| matches!(action, Ok(Action::Emit { frame, .. }) if frame.len() > 525_000);
+    assert_eq!(request.actions.len(), MAX_ACTIONS);
+    assert!(request.actions.iter().all(is_whole));
+    let bound = 4 * body.len() as u64;
+    assert!(cost.bytes_max < bound, "{} bytes were held", cost.bytes_max);
+}

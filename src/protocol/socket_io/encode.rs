@@ -2,7 +2,7 @@
 //!
 //! Arguments are JSON text without brackets, as in [`Event::args`](super::Event::args), and must be valid; namespaces must be valid
 //! names. Whoever passes attachments has numbered the placeholders ([`placeholders`](super::placeholders)) and keeps to
-//! [`MAX_ATTACHMENTS`](super::placeholders::MAX_ATTACHMENTS); attachments are copied.
+//! [`MAX_ATTACHMENTS`](super::placeholders::MAX_ATTACHMENTS); attachments are copied, except by [`event_with_frames`].
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub fn connect(namespace: &str, sid: &str) -> Frame {
         namespace,
         None,
         &["{\"sid\":\"", &escaped(sid), "\"}"],
-        &[],
+        Vec::new(),
     )
 }
 
@@ -31,13 +31,13 @@ pub fn connect_error(namespace: &str, message: &str, data: Option<&str>) -> Fram
         namespace,
         None,
         &["{\"message\":\"", &message, "\"", key, data, "}"],
-        &[],
+        Vec::new(),
     )
 }
 
 /// DISCONNECT of one namespace.
 pub fn disconnect(namespace: &str) -> Frame {
-    packet("41", namespace, None, &[], &[])
+    packet("41", namespace, None, &[], Vec::new())
 }
 
 /// EVENT, or `BINARY_EVENT` if there are attachments. With an id the client is asked for an acknowledgement.
@@ -47,6 +47,17 @@ pub fn event(
     args: &str,
     id: Option<u64>,
     attachments: &[Bytes],
+) -> Frame {
+    event_with_frames(namespace, name, args, id, binary_frames(attachments))
+}
+
+/// [`event`] with attachments that are complete WebSocket frames already: many packets can share them.
+pub fn event_with_frames(
+    namespace: &str,
+    name: &str,
+    args: &str,
+    id: Option<u64>,
+    attachments: Vec<Bytes>,
 ) -> Frame {
     let kind = if attachments.is_empty() { "42" } else { "45" };
     let comma = if args.is_empty() { "" } else { "," };
@@ -62,6 +73,7 @@ pub fn event(
 /// ACK, or `BINARY_ACK` if there are attachments.
 pub fn ack(namespace: &str, id: u64, args: &str, attachments: &[Bytes]) -> Frame {
     let kind = if attachments.is_empty() { "43" } else { "46" };
+    let attachments = binary_frames(attachments);
     packet(kind, namespace, Some(id), &["[", args, "]"], attachments)
 }
 
@@ -71,7 +83,7 @@ fn packet(
     namespace: &str,
     id: Option<u64>,
     payload: &[&str],
-    attachments: &[Bytes],
+    attachments: Vec<Bytes>,
 ) -> Frame {
     let (mut count_buffer, mut id_buffer) = (itoa::Buffer::new(), itoa::Buffer::new());
     let (count, dash) = match attachments.len() {
@@ -85,13 +97,12 @@ fn packet(
     let id = id.map_or("", |id| id_buffer.format(id));
     let head = [kind, count, dash, namespace, comma, id];
     let text = text_frame(head.iter().chain(payload).copied());
-    Frame::new(
-        text,
-        attachments
-            .iter()
-            .map(|bytes| websocket::binary(bytes))
-            .collect(),
-    )
+    Frame::new(text, attachments)
+}
+
+fn binary_frames(attachments: &[Bytes]) -> Vec<Bytes> {
+    let frames = attachments.iter().map(|bytes| websocket::binary(bytes));
+    frames.collect()
 }
 
 /// A WebSocket frame whose payload is the pieces one after the other: one allocation of exactly its size.
