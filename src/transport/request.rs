@@ -50,9 +50,9 @@ pub fn parameters(query: &str, wanted: &Allow) -> Vec<(Box<str>, Box<str>)> {
     parameters.into_iter().collect()
 }
 
-/// More headers are forwarded or passed than a connection may keep.
+/// More is forwarded or passed than a connection may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyHeaders;
+pub struct TooMuch;
 
 /// Copies what some namespace forwards or passes to its backend; nothing of the request itself is kept.
 pub fn connect_info(
@@ -60,7 +60,7 @@ pub fn connect_info(
     headers: &HeaderMap,
     query: &str,
     ip: IpAddr,
-) -> Result<ConnectInfo, TooManyHeaders> {
+) -> Result<ConnectInfo, TooMuch> {
     let mut kept: Vec<(Box<str>, Box<str>)> = Vec::new();
     let mut bytes = 0;
     for name in headers
@@ -74,13 +74,16 @@ pub fn connect_info(
         bytes += name.as_str().len() + value.len();
         kept.push((name.as_str().into(), value.into()));
     }
-    if bytes > context.settings.forwarded_headers {
-        return Err(TooManyHeaders);
+    let query = parameters(query, &context.wanted_query);
+    let told = query.iter().map(|(name, value)| name.len() + value.len());
+    bytes += told.sum::<usize>();
+    if bytes > context.settings.forwarded {
+        return Err(TooMuch);
     }
     Ok(ConnectInfo {
         ip: Some(ip),
         headers: kept,
-        query: parameters(query, &context.wanted_query),
+        query,
         protocol: 4,
         tls: false,
     })

@@ -37,8 +37,8 @@ pub struct Settings {
     pub packets_per_payload: usize,
     /// Time for a polling body to arrive.
     pub body_timeout: Duration,
-    /// Bytes of headers forwarded or passed to backends, per connection.
-    pub forwarded_headers: usize,
+    /// Bytes of headers and query that are forwarded or passed to backends, per connection.
+    pub forwarded: usize,
     /// Addresses of proxies whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
@@ -62,7 +62,7 @@ impl Default for Settings {
             control_frames: 10,
             packets_per_payload: 65_536,
             body_timeout: Duration::from_secs(10),
-            forwarded_headers: 4096,
+            forwarded: 4096,
             trusted_proxies: Vec::new(),
         }
     }

@@ -9,6 +9,13 @@ use crate::support::http::{Exchange, ask, request};
 use crate::support::polling::Polling;
 use crate::support::websocket::WebSocket;
 
+const UPGRADE: [(&str, &str); 4] = [
+    ("connection", "upgrade"),
+    ("upgrade", "websocket"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
 async fn forwarding(forward: &str) -> (Gateway, Backend) {
     let backend = Backend::start().await;
     let config = backend.everything_with(&Keys {
@@ -57,15 +64,37 @@ async fn more_forwarded_headers_than_4_kib_are_refused_on_every_transport() {
     let answer = ask(gateway.clients, "GET", &target, &over, "").await;
     assert_eq!(answer.status, 431, "{answer:?}");
     let target = gateway.target("EIO=4&transport=websocket");
-    let upgrade = [
-        ("connection", "upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
-    let headers = [&upgrade[..], &over[..]].concat();
+    let headers = [&UPGRADE[..], &over[..]].concat();
     let answer = ask(gateway.clients, "GET", &target, &headers, "").await;
     assert_eq!(answer.status, 431, "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_forwarded_query_counts_with_the_headers() {
+    let (gateway, mut backend) =
+        forwarding("headers = [\"x-long\"], query = [\"token\", \"v\"]").await;
+    let header = "x".repeat(2048 - "x-long".len());
+    let header = [("x-long", &*header)];
+    let token = |total: usize| format!("&token={}", "t".repeat(total - "token".len()));
+    // What is not wanted counts nothing, nor what a later one replaces.
+    let unwanted = format!("&w={}&v={}&v=", "w".repeat(3000), "v".repeat(3000));
+    let fits = token(2048 - "v".len()) + &unwanted;
+    let polling = Polling::open_with(&gateway, &fits, &header).await;
+    polling.send("40").await;
+    let told = backend.next_of("connect").await.body;
+    let query = &told["request"]["query"];
+    assert_eq!(query["token"].as_str().map(str::len), Some(2042));
+    assert_eq!(query["v"], "");
+    for transport in ["polling", "websocket"] {
+        let target = gateway.target(&format!("EIO=4&transport={transport}{}", token(2049)));
+        let headers = [&UPGRADE[..], &header[..]].concat();
+        let headers = match transport {
+            "polling" => &header[..],
+            _ => &headers[..],
+        };
+        let answer = ask(gateway.clients, "GET", &target, headers, "").await;
+        assert_eq!(answer.status, 431, "{transport}: {answer:?}");
+    }
 }
 
 #[tokio::test]
