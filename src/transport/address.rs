@@ -14,12 +14,14 @@ pub fn client_address(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> I
     }
     // From the right, and only as far as needed: what is further left is whatever the client wrote.
     let values = headers.get_all("x-forwarded-for").iter().rev();
-    let hops = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.rsplit(','));
+    let hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     let mut last = peer;
-    for hop in hops.map(str::trim) {
-        let Some(address) = parse(hop) else { break };
+    // Each for itself: a client that sends nonsense must not hide what the proxy writes behind it.
+    for hop in hops.map(<[u8]>::trim_ascii) {
+        let hop = std::str::from_utf8(hop).ok();
+        let Some(address) = hop.and_then(parse) else {
+            break;
+        };
         last = address;
         if !is_trusted(address, trusted) {
             break;
@@ -56,6 +58,8 @@ pub fn host<'a>(headers: &'a HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Opti
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     fn headers(forwarded: &str) -> HeaderMap {
@@ -74,6 +78,28 @@ mod tests {
         assert_eq!(address("203.0.113.7", "192.0.2.1"), "192.0.2.1");
         assert_eq!(address("203.0.113.7", "10.1.2.3"), "203.0.113.7");
         assert_eq!(address("203.0.113.7", "::ffff:10.1.2.3"), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_client_cannot_hide_its_address_by_what_it_claims() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        for claim in [
+            &b"\xff"[..],
+            b"garbage",
+            b"",
+            b"\x80, \xc3\x28",
+            b"1.2.3.4\t",
+        ] {
+            let appended = [claim, b", 203.0.113.7"].concat();
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                "x-forwarded-for",
+                HeaderValue::from_bytes(&appended).unwrap(),
+            );
+            let peer = "10.1.2.3".parse().unwrap();
+            let found = client_address(&headers, peer, &trusted);
+            assert_eq!(found.to_string(), "203.0.113.7", "{claim:?}");
+        }
     }
 
     #[test]

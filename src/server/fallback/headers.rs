@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use hyper::HeaderMap;
 use hyper::header::{
-    CONNECTION, COOKIE, EXPECT, FORWARDED, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, COOKIE, EXPECT, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::transport::address;
@@ -16,7 +16,6 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What a connection's two ends tell each other (RFC 9110 7.6.1).
 const HOPS: [HeaderName; 9] = [
@@ -60,29 +59,43 @@ fn describe(headers: &mut HeaderMap, settings: &Settings, peer: IpAddr) {
     let trusted = &settings.trusted_proxies;
     let host = address::host(headers, peer, trusted).and_then(|host| host.parse().ok());
     let peer = peer.to_canonical();
-    let (mut hops, mut scheme) = (Vec::new(), None);
-    if address::is_trusted(peer, trusted) {
-        let values = headers.get_all(X_FORWARDED_FOR).iter();
-        hops.extend(values.filter_map(|value| value.to_str().ok().map(str::to_owned)));
-        scheme = headers.get(X_FORWARDED_PROTO).cloned();
-    } else {
-        let claimed: Vec<HeaderName> = headers
-            .keys()
-            .filter(|name| name.as_str().starts_with("x-forwarded-"))
-            .cloned()
-            .collect();
-        for name in claimed.iter().chain(&[FORWARDED, X_REAL_IP]) {
-            headers.remove(name);
-        }
-    }
-    hops.push(peer.to_string());
-    if let Ok(hops) = HeaderValue::try_from(hops.join(", ")) {
+    let is_believed = address::is_trusted(peer, trusted);
+    remove_claims(headers, is_believed);
+    let said = headers.get_all(X_FORWARDED_FOR).iter();
+    let peer = peer.to_string();
+    let hops: Vec<&[u8]> = said
+        .map(HeaderValue::as_bytes)
+        .chain([peer.as_bytes()])
+        .collect();
+    if let Ok(hops) = HeaderValue::from_bytes(&hops.join(&b", "[..])) {
         headers.insert(X_FORWARDED_FOR, hops);
     }
-    let scheme = scheme.unwrap_or(HeaderValue::from_static("http"));
-    headers.insert(X_FORWARDED_PROTO, scheme);
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+/// Removes what is said about the client, except by a proxy that is believed.
+///
+/// Servers that make variables of headers (CGI, WSGI, PHP) take `_` and `-` for the same; no proxy writes such names, so with `_`
+/// they are nobody's but the client's.
+fn remove_claims(headers: &mut HeaderMap, is_believed: bool) {
+    let is_claim = |name: &HeaderName| {
+        let plain = name.as_str().replace('_', "-");
+        let is_about_client = plain.starts_with("x-forwarded-")
+            || matches!(&*plain, "x-real-ip" | "forwarded" | "x-forwarded");
+        is_about_client && !(is_believed && plain == name.as_str())
+    };
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_claim(name))
+        .cloned()
+        .collect();
+    for name in claims {
+        headers.remove(name);
     }
 }
 
@@ -171,6 +184,35 @@ mod tests {
         assert!(!headers.contains_key("x-real-ip"));
         assert!(!headers.contains_key("x-forwarded-port"));
         assert_eq!(headers["host"], "gateway:3000");
+    }
+
+    #[test]
+    fn no_spelling_of_a_claim_gets_through() {
+        let claims = [
+            ("X_Forwarded_For", "6.6.6.6"),
+            ("x-forwarded_for", "6.6.6.6"),
+            ("X_Forwarded_Proto", "https"),
+            ("X_Real_IP", "6.6.6.6"),
+        ];
+        for peer in ["192.0.2.1", "10.1.2.3"] {
+            let all = [&CLAIMS[..], &claims, &[("forwarded", "for=6.6.6.6")]].concat();
+            let headers = described(&all, peer);
+            let with_underscore = headers.keys().find(|name| name.as_str().contains('_'));
+            assert_eq!(with_underscore, None);
+            assert_eq!(headers.contains_key("forwarded"), peer == "10.1.2.3");
+        }
+        let other = described(&[("x_tenant", "7")], "192.0.2.1");
+        assert_eq!(other["x_tenant"], "7");
+    }
+
+    #[test]
+    fn what_a_proxy_appends_to_nonsense_is_passed_on() {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_bytes(b"\xff, 203.0.113.7").unwrap();
+        headers.insert(X_FORWARDED_FOR, value);
+        describe(&mut headers, &settings(), "10.1.2.3".parse().unwrap());
+        let passed = headers[X_FORWARDED_FOR].as_bytes();
+        assert_eq!(passed, b"\xff, 203.0.113.7, 10.1.2.3");
     }
 
     #[test]
