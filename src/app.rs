@@ -91,10 +91,7 @@ pub fn run_with(
     pages: impl FnOnce(&Addresses) -> Vec<Page>,
     ready: impl FnOnce(&Addresses),
 ) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    crate::tasks::block_on(async {
         let listeners = Listeners::bind(config)?;
         let pages = pages(&listeners.addresses()?);
         let signals = Signals::new()?;
@@ -102,7 +99,7 @@ pub fn run_with(
         ready(&gateway.addresses);
         gateway.ending.come(signals).await;
         Ok(())
-    })
+    })?
 }
 
 struct Listeners {

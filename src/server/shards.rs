@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 use rand::RngExt as _;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -81,14 +80,7 @@ where
     let thread = thread::Builder::new()
         .name(format!("shard-{index}"))
         .spawn(move || {
-            let runtime = Builder::new_current_thread()
-                .enable_all()
-                .build_local(LocalOptions::default());
-            let Ok(runtime) = runtime else {
-                tracing::error!("a shard's runtime cannot be built");
-                std::process::abort();
-            };
-            let main = runtime.block_on(async move {
+            let main = crate::tasks::block_on(async move {
                 let context = match build() {
                     Ok(context) => context,
                     Err(error) => {
@@ -99,6 +91,10 @@ where
                 };
                 tokio::task::spawn_local(run(context, doors, duties)).await
             });
+            let Ok(main) = main else {
+                tracing::error!("a shard's runtime cannot be built");
+                std::process::abort();
+            };
             if main.is_err() {
                 tracing::error!(shard = index, "a shard's loop has panicked");
                 std::process::abort();
