@@ -9,7 +9,7 @@ use super::raw::{Context, Table};
 use super::value::{self, Reading, count, flag, positive, ratio, size, some_time, text};
 use super::{header, secret};
 use crate::session::settings::BUILT_IN;
-use crate::webhook::settings::{Breaker, Retention, Secret, Settings};
+use crate::webhook::settings::{Breaker, Retention, Secret, Settings, authorities};
 
 /// Signatures of one request: enough for any rotation, and a header stays small.
 const MAX_SECRETS: usize = 10;
@@ -124,15 +124,14 @@ fn must_be_signed(place: &Place) -> String {
     )
 }
 
-/// The bytes of a PEM file; what is in it is checked where it is used.
+/// The bytes of a PEM file whose certificates can be used.
 fn certificates(context: &Context<'_>, value: &Value) -> Reading<Vec<u8>> {
     let path = text(value)?;
     let bytes = secret::read_file(context, path)?;
-    let begin = b"-----BEGIN CERTIFICATE-----";
-    if !bytes.windows(begin.len()).any(|window| window == begin) {
-        return Err(format!("file {path} holds no PEM certificate"));
+    match authorities(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(format!("file {path} {error}")),
     }
-    Ok(bytes)
 }
 
 /// Fixed headers: plain text, or a secret.

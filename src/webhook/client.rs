@@ -6,11 +6,11 @@
 use std::net::IpAddr;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::{Client, ClientBuilder};
 
 use super::address::{Resolver, is_forbidden};
 use super::connection::Watch;
-use super::settings::{Settings, Url};
+use super::settings::{AuthoritiesError, Settings, Url, authorities};
 
 /// Why there can be no client for an upstream: faults of the configuration or of the machine, found at start.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +25,8 @@ pub enum ClientError {
     #[error("header `{0}` cannot be sent")]
     Header(Box<str>),
     /// `ca` holds no certificates.
-    #[error("`ca` cannot be read")]
-    Ca(#[source] reqwest::Error),
+    #[error("`ca` cannot be used")]
+    Ca(#[from] AuthoritiesError),
     /// TLS cannot be set up; most likely the system has no CA certificates.
     #[error("TLS cannot be set up; are CA certificates installed, or is `ca` set?")]
     Tls(#[source] reqwest::Error),
@@ -89,8 +89,7 @@ fn tls(
     let Some(pem) = &settings.ca else {
         return Ok(builder);
     };
-    let certificates = Certificate::from_pem_bundle(pem).map_err(ClientError::Ca)?;
-    Ok(builder.tls_certs_merge(certificates))
+    Ok(builder.tls_certs_merge(authorities(pem)?))
 }
 
 /// The address that requests carry; that of a Unix socket has a host only because HTTP wants one.

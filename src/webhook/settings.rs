@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use reqwest::{Certificate, Client};
+
 /// One `[[upstream]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -128,6 +130,29 @@ impl Settings {
             insecure_skip_verify: false,
         }
     }
+}
+
+/// Reads certificates of authorities (PEM); each of them can be used, and there is one at least.
+pub fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, AuthoritiesError> {
+    let certificates = Certificate::from_pem_bundle(pem)?;
+    if certificates.is_empty() {
+        return Err(AuthoritiesError::None);
+    }
+    // What is between the lines of the PEM is looked at only where it is used.
+    let client = Client::builder().tls_certs_only(certificates.iter().cloned());
+    client.build()?;
+    Ok(certificates)
+}
+
+/// Why certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthoritiesError {
+    /// There are none.
+    #[error("holds no PEM certificate")]
+    None,
+    /// One of them is none.
+    #[error("holds a PEM certificate that cannot be read")]
+    Unreadable(#[from] reqwest::Error),
 }
 
 /// Bytes that are never printed.
