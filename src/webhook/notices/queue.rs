@@ -50,8 +50,12 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Adds a notice, due at once. Returns how many were dropped for it, itself included if there is no room at all.
+    /// Adds a notice, due at once. Returns how many were dropped for it, itself included if there is no room at all. One that could
+    /// never have room is dropped alone.
     pub fn push(&mut self, item: T, size: usize, now: Instant) -> usize {
+        if size > self.retention.bytes {
+            return 1;
+        }
         let mut dropped = 0;
         while !self.has_room(size) {
             dropped += 1;

@@ -54,8 +54,17 @@ fn bytes_are_bounded_as_well_as_numbers() {
     }
     assert_eq!(queue.push(4, 60, now), 3);
     assert_eq!(queue.pending(), 2);
-    assert_eq!(queue.push(5, 101, now), 3, "all of them, and itself");
-    assert_eq!(queue.pending(), 0);
+}
+
+#[test]
+fn a_notice_that_can_never_have_room_costs_nobody_elses() {
+    let (mut queue, now) = (queue(10, 100), Instant::now());
+    queue.push(1, 40, now);
+    queue.push(2, 40, now);
+    assert_eq!(queue.push(3, 101, now), 1, "itself");
+    assert_eq!((queue.pending(), queue.bytes()), (2, 80));
+    assert_eq!(queue.push(4, 100, now), 2, "it has room alone");
+    assert_eq!(queue.pending(), 1);
 }
 
 #[test]
