@@ -1,5 +1,7 @@
 //! The tables `namespace`.
 
+use std::time::Duration;
+
 use ::config::Value;
 
 use super::name::{MAX_LABEL, Taken, namespaces};
@@ -7,7 +9,7 @@ use super::problem::Place;
 use super::raw::Table;
 use super::route::{self, Draft};
 use super::upstream::Named;
-use super::value::{Reading, quote, some_time, text, word};
+use super::value::{Reading, at_least, quote, text, word};
 use super::{header, reach};
 use crate::hub::action::UserRoom;
 use crate::hub::id::{MAX_NAME, MAX_USER};
@@ -16,6 +18,8 @@ use crate::session::settings::{Allow, Auth, Forward, Life, NamespaceSettings, On
 
 /// Routes of all namespaces: their names are a label of metrics.
 const MAX_ROUTES: usize = 64;
+/// Shortest `hold`: in less nobody can be asked.
+const MIN_HOLD: Duration = Duration::from_millis(100);
 /// Query parameters that are the transport's own and never told (contract 2).
 const HIDDEN_QUERY: [&str; 4] = ["sid", "t", "j", "b64"];
 
@@ -52,7 +56,7 @@ pub(super) fn namespace(
         ("reject", OnUnavailable::Reject),
     ];
     let on_unavailable = table.get("on_unavailable", word(&outcomes, &[]));
-    let hold = table.get("hold", some_time).unwrap_or(route::HOLD);
+    let hold = table.get("hold", at_least(MIN_HOLD)).unwrap_or(route::HOLD);
     later(table);
     let first_word = |draft: &Draft| route_name(pattern.as_ref(), draft);
     let routes = table.tables("route", |table| {

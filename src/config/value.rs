@@ -128,6 +128,17 @@ pub(super) fn some_time(value: &Value) -> Reading<Duration> {
     }
 }
 
+/// A duration with its unit that is long enough for something to happen.
+pub(super) fn at_least(least: Duration) -> impl Fn(&Value) -> Reading<Duration> {
+    move |value| match duration(value)? {
+        duration if duration < least => Err(format!(
+            "must be at least {}",
+            humantime::format_duration(least)
+        )),
+        duration => Ok(duration),
+    }
+}
+
 /// A size in bytes within bounds: an integer, or a text with a unit.
 pub(super) fn size_within(bounds: RangeInclusive<u64>) -> impl Fn(&Value) -> Reading<usize> {
     move |value| {

@@ -152,7 +152,11 @@ fn namespaces_are_checked() {
         ),
         (
             "[[namespace]]\nmatch = '/a'\nauth = 'none'\nhold = '0s'",
-            "more than 0s",
+            "hold: must be at least 100ms",
+        ),
+        (
+            "[[namespace]]\nmatch = '/a'\nauth = 'none'\nhold = '99ms'",
+            "hold: must be at least 100ms",
         ),
         (
             "[[namespace]]\nmatch = '/a'\nauth = 'none'\nforward = { pass = ['Host'] }",
