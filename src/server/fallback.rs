@@ -7,7 +7,10 @@
 //! with 504, both as plain text. The log has one line when it begins to fail, and one when it works again.
 //!
 //! Limits: 512 requests of a node are under way at once, others wait; for 60 s anybody may keep the other side waiting, for a
-//! place, for the head of an answer, for the next piece of a body. Uploads and downloads may be as long as they like.
+//! place, for the head of an answer, for the next piece of an answer. Uploads and downloads may be as long as they like, but a
+//! client from which less than 15 KiB come in a minute has given its upload up: few clients could hold all places otherwise.
+//!
+//! A name that resolves to a link-local or metadata address is refused, as for backends (contract 8).
 //!
 //! Not here: caches, several servers, retries (only a kept connection that had ended before the request was written is replaced).
 //!
@@ -17,6 +20,7 @@
 mod body;
 mod counters;
 mod headers;
+mod resolver;
 
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -25,8 +29,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::Either;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
@@ -40,21 +44,21 @@ use tokio::time::timeout;
 pub use body::Passed;
 use body::{Progress, Watched};
 use counters::Counters;
+use resolver::Resolver;
 
+use crate::server::settings::{FALLBACK_IDLE, FALLBACK_PLACES};
 use crate::server::site::Body;
 use crate::telemetry::readings::Readings;
 use crate::transport::settings::Settings;
 
-/// Requests of a node that are under way at once: well below what the limit of open files leaves besides the clients.
-const PLACES: usize = 512;
 /// How long nothing may happen.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Bytes per second that a client sends at least, if the server would take more.
+const PACE: u64 = 256;
 /// Time for a connection to the server.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Idle connections are kept for less than common servers keep them (contract 8).
 const KEEP_ALIVE: Duration = Duration::from_millis(1500);
-/// Idle connections of a shard.
-const IDLE: usize = 32;
 
 /// The server, as all shards share it.
 #[derive(Debug)]
@@ -71,7 +75,7 @@ pub struct Origin {
 impl Origin {
     /// From `http://host:port`.
     pub fn new(url: &str) -> Result<Self, InvalidUri> {
-        Self::with(url, PLACES, PATIENCE)
+        Self::with(url, FALLBACK_PLACES, PATIENCE)
     }
 
     fn with(url: &str, capacity: usize, patience: Duration) -> Result<Self, InvalidUri> {
@@ -189,19 +193,19 @@ impl From<legacy::Error> for Failure {
 #[derive(Debug)]
 pub struct Fallback {
     origin: Arc<Origin>,
-    client: Client<HttpConnector, Watched>,
+    client: Client<HttpConnector<Resolver>, Watched>,
 }
 
 impl Fallback {
     /// A way with connections of its own.
     pub fn new(origin: Arc<Origin>) -> Self {
-        let mut connector = HttpConnector::new();
+        let mut connector = HttpConnector::new_with_resolver(Resolver);
         connector.set_connect_timeout(Some(CONNECT));
         connector.set_nodelay(true);
         let client = Client::builder(Spawn)
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEEP_ALIVE)
-            .pool_max_idle_per_host(IDLE)
+            .pool_max_idle_per_host(FALLBACK_IDLE)
             .build(connector);
         Self { origin, client }
     }
@@ -245,6 +249,11 @@ impl Fallback {
         };
         drop(waiting);
         headers::onward(&mut head.headers, settings, peer);
+        if body.size_hint().exact().is_none() {
+            // For a GET it has to be said.
+            let chunked = HeaderValue::from_static("chunked");
+            head.headers.insert(TRANSFER_ENCODING, chunked);
+        }
         let (body, progress) = Watched::new(body);
         let mut onward = Request::new(body);
         *onward.method_mut() = head.method;
@@ -277,14 +286,16 @@ impl Fallback {
             .ok()
     }
 
-    /// The head of the answer. As long as the request is still moving, the server has time.
+    /// The head of the answer. As long as the request is still moving, the server has time; who keeps it from moving is at fault.
     async fn answer(
         &self,
         request: Request<Watched>,
         progress: &Progress,
     ) -> Result<Response<Incoming>, Failure> {
         let mut answer = std::pin::pin!(self.client.request(request));
-        let mut before = progress.frames();
+        let least =
+            PACE * u64::try_from(self.origin.patience.as_millis()).unwrap_or(u64::MAX) / 1000;
+        let mut before = progress.bytes();
         loop {
             match timeout(self.origin.patience, answer.as_mut()).await {
                 Ok(Err(_)) if progress.is_broken() => return Err(Failure::Unfinished),
@@ -294,15 +305,15 @@ impl Fallback {
                 Ok(answer) => return Ok(answer?),
                 Err(_) => {}
             }
-            let now = progress.frames();
-            if now == before {
-                return Err(if progress.is_complete() {
-                    Failure::Silent
-                } else {
-                    Failure::Unfinished
-                });
+            let moved = progress.bytes() - before;
+            before += moved;
+            if progress.is_wanted() && !progress.is_complete() {
+                if moved < least {
+                    return Err(Failure::Unfinished);
+                }
+            } else if moved == 0 {
+                return Err(Failure::Silent);
             }
-            before = now;
         }
     }
 }

@@ -40,6 +40,11 @@ pub struct Settings {
     pub drain: Drain,
 }
 
+/// Requests of a node that are passed on to `fallback` at once.
+pub const FALLBACK_PLACES: usize = 512;
+/// Idle connections of a shard to `fallback`.
+pub const FALLBACK_IDLE: usize = 32;
+
 /// A count, or a share of `max_connections`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {

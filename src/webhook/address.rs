@@ -10,10 +10,16 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 // The configuration refuses the same addresses, and sees of a component only its settings.
 pub use super::settings::is_forbidden;
 
-/// A name has forbidden addresses only.
+/// A name has no address that may be used.
 #[derive(Debug, thiserror::Error)]
-#[error("link-local and metadata addresses are refused")]
-pub struct Forbidden;
+pub enum Unresolved {
+    /// It has forbidden addresses only.
+    #[error("link-local and metadata addresses are refused")]
+    Forbidden,
+    /// The system does not find it.
+    #[error(transparent)]
+    Unknown(#[from] std::io::Error),
+}
 
 /// The system's resolver without the forbidden addresses.
 #[derive(Clone, Copy, Debug)]
@@ -22,18 +28,22 @@ pub struct Resolver;
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            // The port is filled in by who asks.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            Ok(Box::new(allowed(found)?.into_iter()) as Addrs)
+            let found = resolve(name.as_str()).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
 
-fn allowed(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Forbidden> {
+/// The addresses of a name, without the forbidden ones. Their port is 0: it is filled in by who asks.
+pub async fn resolve(name: &str) -> Result<Vec<SocketAddr>, Unresolved> {
+    allowed(tokio::net::lookup_host((name, 0)).await?)
+}
+
+fn allowed(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Unresolved> {
     let (forbidden, allowed): (Vec<_>, Vec<_>) =
         found.partition(|address| is_forbidden(address.ip()));
     if allowed.is_empty() && !forbidden.is_empty() {
-        return Err(Forbidden);
+        return Err(Unresolved::Forbidden);
     }
     Ok(allowed)
 }

@@ -29,6 +29,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "server",
         &[
             "transport",
+            "webhook",
             "api",
             "session",
             "hub",

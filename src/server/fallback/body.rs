@@ -15,15 +15,21 @@ use tokio::time::{Instant, Sleep};
 /// How far a request's body has come.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    frames: AtomicU64,
+    bytes: AtomicU64,
+    wanted: AtomicBool,
     complete: AtomicBool,
     broken: AtomicBool,
 }
 
 impl Progress {
-    /// Pieces so far.
-    pub(super) fn frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed)
+    /// Bytes so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server would take more than the client has sent.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
     }
 
     /// Whether the server has all of it.
@@ -65,12 +71,19 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
         let progress = &self.progress;
+        progress
+            .wanted
+            .store(polled.is_pending(), Ordering::Relaxed);
+        let frame = ready!(polled);
         if let Some(Err(_)) = &frame {
             progress.broken.store(true, Ordering::Relaxed);
         } else {
-            progress.frames.fetch_add(1, Ordering::Relaxed);
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+            // The end is a sign of life too.
+            let bytes = data.and_then(Frame::data_ref).map_or(1, Bytes::len);
+            progress.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             // Whoever knows the length does not ask for what is behind it.
             let complete = frame.is_none() || self.inner.is_end_stream();
             progress.complete.store(complete, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::webhook::address::Unresolved;
 
 /// Short enough to wait for; that something takes as long is never asserted.
 const SHORT: Duration = Duration::from_millis(50);
@@ -91,6 +92,82 @@ async fn a_client_that_does_not_finish_is_told_408() {
         0,
         "no fault of the server"
     );
+}
+
+#[tokio::test]
+async fn who_sends_a_byte_now_and_then_holds_no_place() {
+    let (server, url) = server().await;
+    let (client, origin) = client(&url, SHORT).await;
+    let (mut reading, mut writing) = client.into_split();
+    let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
+    writing.write_all(head.as_bytes()).await.unwrap();
+    let (mut asked, _) = server.accept().await.unwrap();
+    let sink = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while asked.read_buf(&mut seen).await.is_ok_and(|n| n > 0) {}
+    });
+    // Each is a sign of life, and far from the pace; the last ones find a closed connection.
+    let trickle = tokio::spawn(async move {
+        let mut every = tokio::time::interval(SHORT / 3);
+        loop {
+            every.tick().await;
+            if writing.write_all(b"x").await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"in time\n") && reading.read_buf(&mut answer).await.unwrap() > 0 {}
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(origin.is_idle());
+    sink.await.unwrap();
+    trickle.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_stops_reading_is_answered_for_with_504() {
+    let (server, url) = server().await;
+    let (client, _) = client(&url, SHORT).await;
+    let (mut reading, mut writing) = client.into_split();
+    let upload = tokio::spawn(async move {
+        let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n";
+        writing.write_all(head.as_bytes()).await.unwrap();
+        while writing.write_all(&[b'x'; 8192]).await.is_ok() {}
+    });
+    let (_silent, _) = server.accept().await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"in time\n") && reading.read_buf(&mut answer).await.unwrap() > 0 {}
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    upload.abort();
+}
+
+#[tokio::test]
+async fn a_get_keeps_its_chunked_body() {
+    let (server, url) = server().await;
+    let (mut client, _) = client(&url, SHORT).await;
+    let head = "GET /find HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    ask(&mut client, &format!("{head}5\r\nquery\r\n0\r\n\r\n")).await;
+    let (mut asked, _) = server.accept().await.unwrap();
+    let seen = until(&mut asked, "\r\n0\r\n\r\n").await;
+    assert!(seen.contains("\r\n\r\n5\r\nquery\r\n0\r\n\r\n"), "{seen}");
+    // Whoever has all of it and says nothing is the one who is late.
+    let answer = until(&mut client, "in time\n").await;
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_name_of_a_metadata_service_is_refused() {
+    // The system takes it for a name, and finds 169.254.169.254.
+    let name = "0xa9fea9fe".parse().unwrap();
+    let refused = tower_service::Service::call(&mut Resolver, name).await;
+    assert!(matches!(refused, Err(Unresolved::Forbidden)), "{refused:?}");
+    let name = "localhost".parse().unwrap();
+    let mut found = tower_service::Service::call(&mut Resolver, name)
+        .await
+        .unwrap();
+    assert!(found.all(|address| address.ip().is_loopback()));
 }
 
 #[tokio::test]
