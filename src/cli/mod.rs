@@ -72,7 +72,7 @@ enum Command {
     },
     /// Print a fresh API key and a fresh signing secret, with the lines that configure them
     Keys,
-    /// Ask the running gateway whether it is alive: exit code 0 if so, else 1
+    /// Ask the running gateway whether it is alive: exit code 0 if so, 1 if not, 78 if the configuration does not tell where it is
     Healthcheck(ConfigArgs),
 }
 

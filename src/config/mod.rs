@@ -55,8 +55,6 @@ pub use system::System;
 use crate::hub::id::ShardId;
 use raw::{RawConfig, Table};
 
-/// Connections of a node whose operator did not say.
-const MAX_CONNECTIONS: usize = 50_000;
 /// Share of the memory for queues to clients, in hundredths.
 const OUTBOX_SHARE: u8 = 25;
 
@@ -79,6 +77,8 @@ pub struct Config {
     pub namespaces: Vec<crate::session::settings::NamespaceSettings>,
     /// Logs.
     pub log: crate::telemetry::log::Settings,
+    /// Variables with secrets for a start without a file: they are set, but there is a file, and it does not name them.
+    pub ignored: Vec<&'static str>,
 }
 
 /// Where the lowest layer comes from.
@@ -145,6 +145,7 @@ impl Config {
         // Where the text itself could not be read, all that follows would be noise.
         if raw.is_readable() {
             Table::read_root(&context, &raw.tree, |table| config.read(table));
+            config.ignored = raw.ignored(environment);
         }
         (config, context.problems.into_inner())
     }
@@ -154,9 +155,8 @@ impl Config {
         let mut config = Self::default();
         config.server.node = system.host_name.as_str().into();
         config.server.shards = system.cores.clamp(1, ShardId::MAX);
-        let spare = system.files.saturating_sub(server::SPARE_FILES);
-        let connections = usize::try_from(spare).unwrap_or(usize::MAX);
-        config.server.max_connections = connections.min(MAX_CONNECTIONS);
+        // Not written so far; see `server::check_files`.
+        config.server.max_connections = 0;
         config.hub.outbox_total = limits::share_of(system.memory, OUTBOX_SHARE);
         config
     }
@@ -183,13 +183,7 @@ impl Config {
         });
         table.table("log", |table| server::log(table, &mut self.log));
         self.check_listeners(table);
-        if self.server.max_connections == 0 {
-            let message = format!(
-                "the limit of {} open files leaves none for clients",
-                table.context().system.files
-            );
-            table.wrong("server", message);
-        }
+        server::check_files(table, self);
     }
 
     fn read_routes(&mut self, table: &mut Table<'_>) {

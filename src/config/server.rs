@@ -9,13 +9,17 @@ use super::Config;
 use super::address::{self, is_path};
 use super::problem::nearest;
 use super::raw::Table;
-use super::value::{self, Reading, flag, quote, text, word};
+use super::value::{self, Reading, flag, positive, quote, text, word};
 use crate::hub::id::ShardId;
-use crate::server::settings::{Drain, Settings};
+use crate::server::settings::{Drain, FALLBACK_IDLE, FALLBACK_PLACES};
 use crate::telemetry::log::{self, Format};
 
-/// Files that are open besides the clients' connections: listeners, backends, the program's own.
-pub(super) const SPARE_FILES: u64 = 1000;
+/// Connections of a node whose operator did not say.
+const MAX_CONNECTIONS: usize = 50_000;
+/// Fewest files that are left for others than clients.
+const SPARE_FILES: usize = 1000;
+/// Files of listeners, backends that come to the API, and the program itself.
+const OWN_FILES: usize = 400;
 /// Longest name of a node, in bytes.
 const MAX_NODE: usize = 128;
 /// Levels of the log.
@@ -36,7 +40,7 @@ pub(super) fn server(table: &mut Table<'_>, config: &mut Config) {
     {
         settings.shards = shards;
     }
-    max_connections(table, settings);
+    table.set("max_connections", positive, &mut settings.max_connections);
     table.set("serve_client", flag, &mut settings.serve_client);
     let proxies = table.list("trusted_proxies", address::network);
     if let Some(proxies) = proxies {
@@ -79,21 +83,43 @@ fn node(value: &Value) -> Reading<Box<str>> {
     Ok(name.into())
 }
 
-fn max_connections(table: &mut Table<'_>, settings: &mut Settings) {
+/// `server.max_connections`, once it is known what else has files open: written, the limit of open files must hold it; else it is
+/// what the limit leaves (0 so far). `table` is the root.
+///
+/// # Why
+/// A call to a backend that has no file left counts as the backend's fault, and opens its breaker.
+pub(super) fn check_files(table: &Table<'_>, config: &mut Config) {
     let files = table.context().system.files;
-    let most = files.saturating_sub(SPARE_FILES);
-    let Some(written) = table.get("max_connections", value::positive::<usize>) else {
-        return;
-    };
-    if written as u64 > most {
-        table.wrong(
-            "max_connections",
-            format!(
-                "the limit of {files} open files holds at most {most} connections and {SPARE_FILES} others; raise it (`ulimit -Hn`, `LimitNOFILE=`) or lower this"
-            ),
+    let spare = spare_files(config);
+    let most = usize::try_from(files).unwrap_or(usize::MAX);
+    let most = most.saturating_sub(spare);
+    let connections = &mut config.server.max_connections;
+    if *connections == 0 {
+        *connections = most.min(MAX_CONNECTIONS);
+        if most == 0 {
+            let message = format!("the limit of {files} open files leaves none for clients");
+            table.wrong("server", message);
+        }
+    } else if *connections > most {
+        let place = table.place_at(&["server", "max_connections"]);
+        let message = format!(
+            "the limit of {files} open files holds at most {most} connections and {spare} others; raise it (`ulimit -Hn`, `LimitNOFILE=`) or lower this"
         );
+        table
+            .context()
+            .problem(place, "server.max_connections", message);
     }
-    settings.max_connections = written;
+}
+
+/// Files that are open besides the clients' connections.
+fn spare_files(config: &Config) -> usize {
+    let backends = config.upstreams.iter().map(|upstream| upstream.concurrency);
+    let pages = match config.server.fallback {
+        Some(_) => FALLBACK_PLACES + FALLBACK_IDLE * config.server.shards,
+        None => 0,
+    };
+    let all = backends.fold(OWN_FILES + pages, usize::saturating_add);
+    all.max(SPARE_FILES)
 }
 
 /// `[drain]`.

@@ -95,6 +95,19 @@ impl RawConfig {
         }
     }
 
+    /// Secrets that would be taken for what the gateway uses; see [`Config::ignored`](super::Config::ignored).
+    pub(super) fn ignored(&self, environment: &Environment) -> Vec<&'static str> {
+        let is_ignored = |name: &&str| {
+            self.file.is_some()
+                && variable(environment, name).is_some()
+                && !mentions(&self.tree, &format!("env:{name}"))
+        };
+        [BACKEND_SECRET, API_KEY]
+            .into_iter()
+            .filter(is_ignored)
+            .collect()
+    }
+
     fn problem(&mut self, place: Place, message: impl Into<String>) {
         self.problems.push(Problem {
             place,
@@ -120,6 +133,16 @@ fn named_file(named: Option<&Path>, environment: &Environment) -> Option<PathBuf
 /// A variable that is set to something: an empty one counts as unset, as container tools pass them.
 fn variable<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
     environment.text(name).ok().filter(|text| !text.is_empty())
+}
+
+/// Whether the text stands anywhere in the tree.
+fn mentions(value: &Value, text: &str) -> bool {
+    match &value.kind {
+        ValueKind::String(written) => written == text,
+        ValueKind::Array(list) => list.iter().any(|value| mentions(value, text)),
+        ValueKind::Table(table) => table.values().any(|value| mentions(value, text)),
+        _ => false,
+    }
 }
 
 /// What a start without a file means: upstream `app`, and namespace `/` with everything routed to it.

@@ -12,6 +12,11 @@ impl Config {
                 "the API is open to everybody on this machine: there is no [[api.key]]".to_owned(),
             );
         }
+        for name in &self.ignored {
+            warnings.push(format!(
+                "{name} is ignored: it is for a start without a configuration file, and the file does not name it (\"env:{name}\")"
+            ));
+        }
         if self.transport.cors.any_origin {
             warnings.push("cors.insecure_any_origin: pages of every origin may connect".to_owned());
         }

@@ -31,6 +31,9 @@ impl Drop for Directory {
     }
 }
 
+/// A certificate of an authority.
+pub(super) const AUTHORITY: &str = include_str!("../../webhook/client/tls/ca.pem");
+
 fn load(source: &Source, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
     let environment: Environment = variables.iter().copied().collect();
     Config::load(source, &environment, &machine()).map_err(|error| printed(&error))
@@ -51,7 +54,7 @@ fn backend(url: &str, secret: Option<&str>) -> Source {
 fn secrets_are_read_from_files_beside_the_configuration() {
     let directory = Directory::new("secrets");
     directory.write("whsec", &format!("whsec_{}\n", "A".repeat(32)));
-    directory.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    directory.write("ca.pem", AUTHORITY);
     let text = REST
         .replace("http://127.0.0.1:8000/sockgate", "https://app/")
         .replace("url =", "secrets = ['file:whsec']\nca = 'ca.pem'\nurl =");
@@ -63,6 +66,36 @@ fn secrets_are_read_from_files_beside_the_configuration() {
     directory.write("ca.pem", "no certificate");
     let problems = load(&file(&directory.write("a.toml", &text)), &[]).expect_err("two problems");
     assert_eq!(problems.len(), 2, "{problems:#?}");
+}
+
+#[test]
+fn a_broken_authority_is_found_before_anything_is_bound() {
+    let directory = Directory::new("authority");
+    let text = REST
+        .replace("http://127.0.0.1:8000/sockgate", "https://app/")
+        .replace("url =", "insecure_unsigned = true\nca = 'ca.pem'\nurl =");
+    let path = directory.write("a.toml", &text);
+    let pem =
+        |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    let (unreadable, none) = (
+        "file ca.pem holds a PEM certificate that cannot be read",
+        "file ca.pem holds no PEM certificate",
+    );
+    for (ca, message) in [
+        (pem("!!!!"), unreadable),
+        (pem("bm90IGEgY2VydGlmaWNhdGU="), unreadable),
+        (AUTHORITY.to_owned() + &pem("AAAA"), unreadable),
+        (AUTHORITY.replace("-----END", "----END"), unreadable),
+        (AUTHORITY.replace("CERTIFICATE", "THING"), none),
+        (String::new(), none),
+    ] {
+        directory.write("ca.pem", &ca);
+        let problems = load(&file(&path), &[]).expect_err(&ca);
+        assert_eq!(problems.len(), 1, "{ca}\n{problems:#?}");
+        assert!(problems[0].contains(message), "{ca}\n{problems:#?}");
+    }
+    directory.write("ca.pem", AUTHORITY);
+    load(&file(&path), &[]).expect("valid");
 }
 
 #[test]
@@ -147,6 +180,34 @@ fn without_a_file_variables_hold_the_secrets_themselves() {
         config.upstreams[0].url,
         Url::Http("https://b.example/".into())
     );
+}
+
+#[test]
+fn secrets_that_a_file_does_not_name_are_told() {
+    let directory = Directory::new("ignored");
+    let secret = format!("whsec_{}", "A".repeat(32));
+    let key = format!("sgk_{}", "k".repeat(43));
+    let variables = [
+        ("SOCKGATE_BACKEND_SECRET", &*secret),
+        ("SOCKGATE_API_KEY", &key),
+    ];
+    let ignored = |text: &str, variables: &[(&str, &str)]| {
+        let config = load(&file(&directory.write("a.toml", text)), variables).expect("valid");
+        let warnings = config.warnings();
+        let ignored = warnings
+            .iter()
+            .filter(|warning| warning.contains(" is ignored"));
+        let first_word = |warning: &String| warning.split(' ').next().map(str::to_owned);
+        ignored.filter_map(first_word).collect::<Vec<_>>()
+    };
+    let both = ["SOCKGATE_BACKEND_SECRET", "SOCKGATE_API_KEY"];
+    assert_eq!(ignored(REST, &variables), both);
+    let named = REST.replace("url =", "secrets = ['env:SOCKGATE_BACKEND_SECRET']\nurl =");
+    assert_eq!(ignored(&named, &variables), both[1..]);
+    let empty = [("SOCKGATE_BACKEND_SECRET", ""), ("SOCKGATE_API_KEY", "")];
+    assert_eq!(ignored(REST, &empty), [""; 0]);
+    let started = load(&backend("http://127.0.0.1/", None), &variables).expect("valid");
+    assert!(started.ignored.is_empty());
 }
 
 #[test]

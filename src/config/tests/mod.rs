@@ -134,7 +134,7 @@ fn uncommented() -> String {
 #[test]
 fn what_default_toml_has_behind_a_sign_can_be_written_and_is_the_default() {
     let directory = files::Directory::new("default");
-    directory.write("ca.pem", "-----BEGIN CERTIFICATE-----");
+    directory.write("ca.pem", files::AUTHORITY);
     let path = directory.write("all.toml", &uncommented());
     let config = Config::load(&Source::File(Some(path)), &example_secrets(), &machine());
     let config = config.expect("valid");

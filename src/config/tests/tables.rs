@@ -265,3 +265,35 @@ fn the_machine_decides_where_nothing_is_written() {
         "{problems:?}"
     );
 }
+
+#[test]
+fn the_limit_of_open_files_holds_the_backends_too() {
+    let machine = System {
+        host_name: "gw-7".to_owned(),
+        cores: 2,
+        memory: 1 << 30,
+        files: 6000,
+    };
+    let environment = Environment::default();
+    let load = |connections: &str, server: &str, concurrency: usize| {
+        let busy = format!("concurrency = {{ max = {concurrency} }}\nurl =");
+        let rest = REST.replace("url =", &busy);
+        let text = format!("[server]\n{connections}\n{server}\n{rest}");
+        load_with(&text, &environment, &machine)
+    };
+    let written = "max_connections = 5000";
+    assert!(load(written, "", 600).is_ok(), "1,000 are enough for these");
+    for (server, concurrency, most) in [
+        ("", 601, 4999),
+        ("", 5000, 600),
+        ("fallback = 'http://127.0.0.1:1'", 256, 4768),
+    ] {
+        let problems = load(written, server, concurrency).expect_err("too many");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let message =
+            format!("max_connections: the limit of 6000 open files holds at most {most} ");
+        assert!(problems[0].contains(&message), "{problems:?}");
+        let config = load("", server, concurrency).expect("valid");
+        assert_eq!(config.server.max_connections, most);
+    }
+}
