@@ -82,7 +82,7 @@ fn field<'a>(fields: &[Header<'a>], name: &str) -> Option<&'a [u8]> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test")]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -26,6 +26,7 @@ mod websocket;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -86,6 +87,9 @@ struct Measure {
     /// How much is counted in a pass, instead of each scenario's own
     #[arg(long)]
     operations: Option<u64>,
+    /// Before each pass wait until the rest of the machine has been quiet for a second, at most so many seconds
+    #[arg(long, default_value_t = 0)]
+    quiet: u64,
     /// Print a table in Markdown instead of JSON
     #[arg(long)]
     table: bool,
@@ -97,14 +101,21 @@ struct Measure {
     gateway: PathBuf,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
         Command::Measure(options) => measure(&options),
         Command::Limit { ping_interval } => {
             limit::serve((ping_interval > 0).then(|| Duration::from_secs(ping_interval)))
         }
         Command::Backend => backend::serve(),
         Command::Pinned { core, command } => process::become_pinned(core, &command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -172,6 +183,7 @@ fn run(case: &Case, options: &Measure, stage: &Stage) -> Result<Outcome> {
     let mut servers: Vec<(Kind, Vec<_>)> = chosen.map(|kind| (*kind, Vec::new())).collect();
     for _ in 0..options.passes {
         for (kind, passes) in &mut servers {
+            meter::wait_until_quiet(Duration::from_secs(options.quiet))?;
             let server = stage.start(*kind, case.scenario.needs())?;
             let words = || {
                 let (scenario, kind) = (report::name(&case.scenario), report::name(kind));

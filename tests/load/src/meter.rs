@@ -120,6 +120,19 @@ fn machine() -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
+/// Waits until the whole machine has been idle for a second but for a twentieth of a core, at most so long.
+pub fn wait_until_quiet(patience: Duration) -> Result<()> {
+    let end = Instant::now() + patience;
+    while Instant::now() < end {
+        let before = machine()?;
+        std::thread::sleep(Duration::from_secs(1));
+        if machine()?.saturating_sub(before) < Duration::from_millis(50) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Resident memory of a process, in KiB.
 pub fn resident(pid: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).context("the server has ended")?;

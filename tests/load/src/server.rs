@@ -151,6 +151,7 @@ fn configuration(backend: Option<SocketAddr>, ping_interval: Option<u64>) -> Str
             .into(),
     );
     if let Some(address) = backend {
+        parts.push("[[namespace.route]]\nevent = \"ask\"\nupstream = \"backend\"".into());
         parts.push(format!(
             "[[upstream]]\nname = \"backend\"\nurl = \"http://{address}/\""
         ));

@@ -1,6 +1,6 @@
-//! `echo`: every client has one event under way, with an acknowledgement asked; as soon as that is here it sends the next.
+//! `echo` and `webhook`: every client has one event under way, with an acknowledgement asked; as soon as that is here it sends the next.
 //!
-//! Every answer is compared with what was sent, byte by byte: it is the client's own, it is the next one, and it is complete.
+//! In `echo` the gateway answers, in `webhook` a backend with the same answer. Every answer is compared with what was sent, byte by byte: it is the client's own, it is the next one, and it is complete.
 
 use std::time::Instant;
 
@@ -18,9 +18,9 @@ use crate::websocket;
 /// Stands for a number.
 const MARK: &str = "#######";
 
-pub(super) fn run(case: &Case, server: &Server) -> Result<Pass> {
+pub(super) fn run(case: &Case, server: &Server, event: &str) -> Result<Pass> {
     let mut crowd = case.crowd(server)?;
-    let mut echo = Echo::new(case);
+    let mut echo = Echo::new(case, event);
     echo.begin(crowd.table(), case.operations.div_ceil(10))?;
     crowd.run(&mut echo)?;
     let meter = Meter::start(server.pid())?;
@@ -79,9 +79,9 @@ struct Client {
 }
 
 impl Echo {
-    fn new(case: &Case) -> Self {
+    fn new(case: &Case, event: &str) -> Self {
         let argument = digits::argument(&format!("client {MARK} message {MARK}"), case.bytes);
-        let sent = format!(r#"42{MARK}["echo","{argument}"]"#);
+        let sent = format!(r#"42{MARK}["{event}","{argument}"]"#);
         let expected = format!(r#"43{MARK}["{argument}"]"#);
         let sent_at = Instant::now();
         let clients = (0..case.clients).map(|_| Client {

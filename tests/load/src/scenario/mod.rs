@@ -45,6 +45,8 @@ pub enum Scenario {
     Polling,
     /// The same over polling; first the POST, then the GET, on one connection.
     PollingInTurn,
+    /// Each client's event is asked of a backend, whose reply acknowledges it.
+    Webhook,
     /// Clients that do nothing but answer pings.
     Ping,
 }
@@ -103,6 +105,7 @@ impl Scenario {
             Self::Broadcast | Self::FourAtOnce => "CPU µs per delivery",
             Self::RestBroadcast => "CPU µs per call, more than a client's event",
             Self::Echo => "CPU µs per echo",
+            Self::Webhook => "CPU µs per event",
             Self::Polling | Self::PollingInTurn => "CPU µs per acknowledgement",
             Self::Ping => "CPU µs per ping and pong",
         }
@@ -116,7 +119,7 @@ impl Scenario {
             Self::Broadcast => &[(1_000, 128), (1_000, 1024), (10_000, 128)],
             Self::FourAtOnce | Self::RestBroadcast => &[(1_000, 128)],
             Self::Echo => &[(100, 128), (1_000, 128)],
-            Self::Polling | Self::PollingInTurn => &[(100, 128)],
+            Self::Polling | Self::PollingInTurn | Self::Webhook => &[(100, 128)],
             Self::Ping => &[(10_000, 0)],
         }
     }
@@ -128,7 +131,7 @@ impl Scenario {
             Self::Broadcast | Self::FourAtOnce => 400_000,
             Self::RestBroadcast => 400,
             Self::Echo => 300_000,
-            Self::Polling | Self::PollingInTurn => 50_000,
+            Self::Polling | Self::PollingInTurn | Self::Webhook => 50_000,
             Self::Ping => 3 * clients as u64,
         }
     }
@@ -167,7 +170,9 @@ impl Scenario {
     /// Whether a server has what is measured.
     pub fn is_for(self, kind: Kind) -> bool {
         match self {
-            Self::RestBroadcast | Self::Polling | Self::PollingInTurn => kind != Kind::Limit,
+            Self::RestBroadcast | Self::Polling | Self::PollingInTurn | Self::Webhook => {
+                kind != Kind::Limit
+            }
             _ => true,
         }
     }
@@ -175,7 +180,7 @@ impl Scenario {
     /// What a server must have for it.
     pub fn needs(self) -> Needs {
         Needs {
-            backend: self == Self::Idle,
+            backend: matches!(self, Self::Idle | Self::Webhook),
             ping_interval: (self == Self::Ping).then_some(PING_INTERVAL),
         }
     }
@@ -190,7 +195,8 @@ impl Case {
             Scenario::Broadcast => broadcast::run(self, server, 1),
             Scenario::FourAtOnce => broadcast::run(self, server, FOUR),
             Scenario::RestBroadcast => rest::run(self, server),
-            Scenario::Echo => echo::run(self, server),
+            Scenario::Echo => echo::run(self, server, "echo"),
+            Scenario::Webhook => echo::run(self, server, "ask"),
             Scenario::Polling => polling::run(self, server, polling::Order::GetWaits),
             Scenario::PollingInTurn => polling::run(self, server, polling::Order::InTurn),
             Scenario::Ping => ping::run(self, server),
