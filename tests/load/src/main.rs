@@ -34,7 +34,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum as _};
 
 use crate::report::{Context, Outcome};
 use crate::scenario::{Case, Scenario};
-use crate::server::{Folder, Kind, Stage};
+use crate::server::{Kind, Stage};
 
 /// Clients that this machine's limit of open files must hold, with some to spare.
 const SPARE_FILES: u64 = 200;
@@ -124,13 +124,10 @@ fn measure(options: &Measure) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (server_core, generator_core) = process::cores()?;
     process::pin(generator_core)?;
-    let folder = std::env::temp_dir().join(format!("sockgate-load-{}", std::process::id()));
-    std::fs::create_dir(&folder)?;
     let stage = Stage {
         server_core,
         generator_core,
         gateway: options.gateway.canonicalize().context("no gateway")?,
-        folder: Folder(folder),
     };
     let context = Context::of_process(cores, (server_core, generator_core));
     let mut log = options

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -20,12 +20,12 @@ pub struct Process {
     /// Kept open: the process may write more.
     output: BufReader<ChildStdout>,
     urls: HashMap<String, String>,
-    errors: PathBuf,
+    errors: File,
 }
 
 impl Process {
     /// Starts a program on a core, and waits until it prints `ready`. Before that it prints `NAME URL` in a line for every
-    /// address where it listens. Its errors go to a file in `folder`.
+    /// address where it listens. Its errors go to a file in `folder`, which may be removed then.
     pub fn start(
         core: usize,
         folder: &Path,
@@ -33,7 +33,8 @@ impl Process {
         program: &Path,
         arguments: &[&OsStr],
     ) -> Result<Self> {
-        let errors = folder.join(format!("{name}.log"));
+        let path = folder.join(format!("{name}.log"));
+        let errors = File::create(&path)?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("pinned")
             .arg(core.to_string())
@@ -42,7 +43,7 @@ impl Process {
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(fs::File::create(&errors)?)
+            .stderr(errors)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let output = child.stdout.take().expect("it is piped");
@@ -50,7 +51,7 @@ impl Process {
             child,
             output: BufReader::new(output),
             urls: HashMap::new(),
-            errors,
+            errors: File::open(path)?,
         };
         let mut line = String::new();
         while process.output.read_line(&mut line)? > 0 {
@@ -82,7 +83,9 @@ impl Process {
 
     /// What it has written on standard error.
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.errors).unwrap_or_default()
+        let mut text = String::new();
+        let read = (&self.errors).read_to_string(&mut text);
+        read.map(|_| text).unwrap_or_default()
     }
 }
 

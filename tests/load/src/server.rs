@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::process::Process;
@@ -37,13 +37,18 @@ pub struct Stage {
     pub generator_core: usize,
     /// The gateway's binary.
     pub gateway: PathBuf,
-    /// For configurations and logs; it is removed at the end.
-    pub folder: Folder,
 }
 
-/// A folder that is removed when it is dropped.
-#[derive(Debug)]
-pub struct Folder(pub PathBuf);
+/// A folder for what a server reads and writes while it starts; later nothing is on disk that could be left behind.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("sockgate-load-{}", std::process::id()));
+        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+}
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -85,7 +90,8 @@ impl Stage {
 
     fn sockgate(&self, needs: Needs) -> Result<Server> {
         let this = std::env::current_exe()?;
-        let folder = &self.folder.0;
+        let folder = Folder::new()?;
+        let folder = &folder.0;
         let backend = needs.backend.then(|| {
             let arguments = [OsStr::new("backend")];
             Process::start(self.generator_core, folder, "backend", &this, &arguments)
@@ -117,7 +123,8 @@ impl Stage {
         let this: &Path = &std::env::current_exe()?;
         let interval = needs.ping_interval.unwrap_or(0).to_string();
         let arguments = [OsStr::new("limit"), OsStr::new(&interval)];
-        let process = Process::start(self.server_core, &self.folder.0, "limit", this, &arguments)?;
+        let folder = Folder::new()?;
+        let process = Process::start(self.server_core, &folder.0, "limit", this, &arguments)?;
         Ok(Server {
             clients: process.address("clients")?,
             api: None,
