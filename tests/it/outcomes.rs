@@ -144,13 +144,13 @@ async fn the_deadline_includes_the_wait_for_the_upstream() {
 #[tokio::test]
 async fn a_status_that_lets_nobody_in_and_refuses_nobody_is_logged_once() {
     let (gateway, mut backend) = with(&Keys::default()).await;
-    for status in [404, 404, 429, 404, 429] {
+    for status in [404, 404, 429] {
         backend.push(Reply::status(status));
     }
     let mut client = Client::open(Kind::WebSocket, &gateway).await;
     client.send("40").await;
     client.expect_connected("/").await;
-    for attempt in ["1", "2", "3", "4", "5", "6"] {
+    for attempt in ["1", "2", "3", "4"] {
         let request = backend.next_of("connect").await;
         assert_eq!(request.must("sockgate-attempt"), attempt);
     }
