@@ -78,6 +78,20 @@ pub struct Ended {
     pub state: Option<State>,
 }
 
+impl Ended {
+    /// By the client's DISCONNECT, now.
+    pub fn left() -> Self {
+        Self {
+            reason: Reason::ClientNamespaceDisconnect,
+            initiator: Initiator::Client,
+            at: SystemTime::now(),
+            rooms: Vec::new(),
+            user: None,
+            state: None,
+        }
+    }
+}
+
 impl Socket {
     /// A socket whose CONNECT has just come.
     pub fn new(

@@ -18,7 +18,7 @@ use crate::session::edge::{self, Said};
 use crate::session::lane::{Item, QueuedEvent};
 use crate::session::routes::{Route, Target};
 use crate::session::settings::OnUnavailable;
-use crate::session::socket::Socket;
+use crate::session::socket::{Ended, Socket};
 use crate::session::{Phase, Session};
 
 /// A CONNECT of a connection that has other live namespaces is held so long in all (contract 3).
@@ -318,6 +318,8 @@ impl Work {
         }
         // Without a deadline: where there are no places the lane waits, and its client with it.
         self.session.shard.hub.perform(action, begun).await;
+        // While it waited another namespace of the session may have settled.
+        self.session.performed();
     }
 
     // ---- connect ------------------------------------------------------------------------------------------------------------
@@ -383,7 +385,9 @@ impl Work {
     /// The client left while the backend said yes: it still gets its one notice, and actions for others still run.
     async fn accepted_too_late(&self, reply: Reply) {
         self.socket.accepted.set(Some(SystemTime::now()));
-        if let Some(ended) = self.socket.ended.borrow_mut().as_mut() {
+        {
+            let mut ended = self.socket.ended.borrow_mut();
+            let ended = ended.get_or_insert_with(Ended::left);
             reply.user.clone().apply(&mut ended.user);
             reply.state.clone().apply(&mut ended.state);
         }
@@ -401,7 +405,9 @@ impl Work {
             .conversation
             .borrow()
             .has_other_joined(|s| Rc::ptr_eq(s, &self.socket));
-        if self.socket.table.on_unavailable == OnUnavailable::Close && !beside {
+        // Who left the namespace meanwhile may already be in it again: that is no reason to close.
+        let left = self.socket.is_ending();
+        if self.socket.table.on_unavailable == OnUnavailable::Close && !beside && !left {
             self.session
                 .close(Reason::ForcedServerClose, Initiator::Gateway);
             self.drop_waiting();
@@ -452,15 +458,8 @@ impl Work {
     // ---- the end ------------------------------------------------------------------------------------------------------------
 
     async fn end(&self) {
-        if let Some(key) = self.session.shard.note_key(&self.socket, None) {
-            // The client's DISCONNECT has had its turn: only now it is out of its rooms.
-            self.session.shard.catch_up();
-            if let Some(departed) = self.session.shard.hub.detach(key) {
-                let reason = Reason::ClientNamespaceDisconnect;
-                self.session
-                    .end_socket(&self.socket, reason, Initiator::Client, Some(departed));
-            }
-        }
+        // The client's DISCONNECT has had its turn: only now it is out of its rooms.
+        self.session.take_out(&self.socket);
         self.notify().await;
         self.session.settled(&self.socket);
     }
@@ -477,15 +476,13 @@ impl Work {
             return;
         };
         let ended = self.socket.ended.borrow().clone();
-        let (reason, initiator, at, rooms) = match ended {
-            Some(e) => (e.reason, e.initiator, e.at, e.rooms),
-            None => (
-                Reason::ClientNamespaceDisconnect,
-                Initiator::Client,
-                SystemTime::now(),
-                Vec::new(),
-            ),
-        };
+        let Ended {
+            reason,
+            initiator,
+            at,
+            rooms,
+            ..
+        } = ended.unwrap_or_else(Ended::left);
         let duration = at.duration_since(accepted).unwrap_or_default();
         let undelivered = self.socket.undelivered.get();
         let kind = CallKind::Disconnect {
@@ -504,6 +501,29 @@ impl Work {
 }
 
 impl Session {
+    /// A socket that its client has left is no member of anything any more.
+    fn take_out(self: &Rc<Self>, socket: &Rc<Socket>) {
+        // What was for it until now is for it still, also its end by an action.
+        self.shard.catch_up();
+        let Some(key) = self.shard.note_key(socket, None) else {
+            return;
+        };
+        if let Some(departed) = self.shard.hub.detach(key) {
+            let reason = Reason::ClientNamespaceDisconnect;
+            self.end_socket(socket, reason, Initiator::Client, Some(departed));
+        }
+    }
+
+    /// A client that comes back to a namespace must not hear everything twice, although the socket that it left still has calls
+    /// under way.
+    fn take_out_former(self: &Rc<Self>, namespace: &crate::hub::id::Namespace) {
+        let is_former = |s: &&Rc<Socket>| s.is_ending() && s.namespace == *namespace;
+        let former = self.sockets.borrow().iter().find(is_former).cloned();
+        if let Some(former) = former {
+            self.take_out(&former);
+        }
+    }
+
     /// A CONNECT came: asks, or lets the client in where nobody is to be asked.
     pub(super) fn connect(
         self: &Rc<Self>,
@@ -514,6 +534,7 @@ impl Session {
             return self.shard.traffic.dropped.increment("drain");
         }
         self.no_longer_opening();
+        self.take_out_former(&namespace);
         let second = self.shard.second();
         let Some(table) = self.shard.routes.table(&namespace).cloned() else {
             return self.refuse_at_once(namespace, "Invalid namespace", second);

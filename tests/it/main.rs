@@ -39,6 +39,7 @@ mod heartbeat;
 mod http_limits;
 mod lanes;
 mod layers;
+mod leaving;
 mod limits;
 mod logs;
 mod memory;
