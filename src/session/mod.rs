@@ -19,8 +19,11 @@ pub mod admission;
 pub mod backend;
 pub mod conversation;
 pub mod edge;
+mod ending;
 pub mod heartbeat;
+mod joining;
 pub mod lane;
+mod pressure;
 pub mod rate;
 pub mod routes;
 pub mod settings;
@@ -37,10 +40,8 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::hub::effect::Departed;
 use crate::hub::id::{ConnectionId, SessionId};
 use crate::hub::key::ConnectionKey;
-use crate::hub::outbox::Outbox;
 use crate::hub::reason::{Initiator, Reason};
 use crate::protocol::frame::Frame;
 use crate::protocol::socket_io::{self, Event};
@@ -49,10 +50,7 @@ use crate::session::conversation::{Conversation, Effect};
 use crate::session::heartbeat::Heartbeat;
 use crate::session::lane::{Item, QueuedEvent};
 use crate::session::shard::{Shard, Timer};
-use crate::session::socket::{Ended, Socket};
-
-/// How long a drain waits for what a session has under way.
-const RETIRE: std::time::Duration = std::time::Duration::from_secs(5);
+use crate::session::socket::Socket;
 
 /// Where a session is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,180 +366,6 @@ impl Session {
         within && !far
     }
 
-    // ---- back-pressure ---------------------------------------------------------------------------------------------------
-
-    /// Whether the transport must not read: a lane is full.
-    pub fn is_paused(&self) -> bool {
-        self.full_lanes.get() > 0 && self.is_open()
-    }
-
-    /// Ends the session as a drain does: nothing new is begun, what is under way is answered first (within a limit), and then the
-    /// transport closes, so that the client comes back elsewhere. A polling client that does not ask within that limit again is
-    /// not waited for: it will learn that its session is unknown.
-    ///
-    /// Packets are still read: a backend may wait for an acknowledgement of this client before it answers what is under way.
-    pub async fn retire(self: &Rc<Self>) {
-        self.retiring.set(true);
-        let settled = std::future::poll_fn(|cx| {
-            let busy = self
-                .sockets
-                .borrow()
-                .iter()
-                .any(|s| !s.lane.borrow().is_idle());
-            if !busy || !self.is_open() {
-                return std::task::Poll::Ready(());
-            }
-            *self.rested.borrow_mut() = Some(cx.waker().clone());
-            std::task::Poll::Pending
-        });
-        drop(tokio::time::timeout(RETIRE, settled).await);
-        self.close(Reason::ServerShuttingDown, Initiator::Gateway);
-        if self.transport() == TransportKind::Polling {
-            self.shard
-                .schedule(self.shard.ticks(RETIRE), self.key, Timer::Linger);
-        }
-    }
-
-    /// A lane has nothing more to do.
-    fn lane_rested(&self) {
-        let waiting = self.rested.borrow_mut().take();
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
-    }
-
-    /// The WebSocket wants to be woken when it may read again, or when the session closes.
-    pub fn wait_to_read(&self, waker: &Waker) {
-        let mut reader = self.reader.borrow_mut();
-        if reader.as_ref().is_none_or(|w| !w.will_wake(waker)) {
-            *reader = Some(waker.clone());
-        }
-    }
-
-    /// Resolves when the transport may read again, or the session has closed.
-    pub async fn readable(&self) {
-        self.wait_until(|| !self.is_paused()).await;
-    }
-
-    /// Resolves when the session is no longer open.
-    pub async fn ended(&self) {
-        self.wait_until(|| !self.is_open()).await;
-    }
-
-    async fn wait_until(&self, come: impl Fn() -> bool) {
-        loop {
-            // Before the look, so that no change is missed between the two.
-            let changed = self.changed.notified();
-            if come() {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    fn wake_reader(&self) {
-        self.changed.notify_waiters();
-        let reader = self.reader.borrow_mut().take();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
-
-    fn enqueue(self: &Rc<Self>, socket: &Rc<Socket>, item: Item) {
-        let start = socket.lane.borrow_mut().push(item);
-        if start {
-            self.shard.traffic.lanes.increment();
-            socket.progress.set(self.shard.now());
-            crate::tasks::spawn_local("lane", work::run(Rc::clone(self), Rc::clone(socket)));
-        }
-        self.note_fullness(socket);
-    }
-
-    /// Looks whether the lane has become full, or is no longer.
-    fn note_fullness(&self, socket: &Socket) {
-        let full = socket.lane.borrow().is_full(self.shard.lane_room()) && !socket.is_ending();
-        if socket.full.replace(full) == full {
-            return;
-        }
-        if full {
-            self.full_lanes.set(self.full_lanes.get() + 1);
-            self.shard.traffic.lanes_full.increment();
-            let limit = self.shard.ticks(self.shard.settings.stall_timeout);
-            self.arm(Timer::Stall, limit);
-        } else {
-            self.full_lanes.set(self.full_lanes.get() - 1);
-            self.resumed();
-            self.wake_reader();
-        }
-    }
-
-    /// The transport's writer wants to be woken when the outbox is drained below half.
-    pub(crate) fn wait_for_outbox(&self, waker: &Waker) {
-        let mut waiting = self.emptied.borrow_mut();
-        if !waiting.iter().any(|w| w.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
-    }
-
-    /// The transport has written: whoever waits for room in the outbox looks again.
-    pub fn wrote(&self) {
-        let waiting = std::mem::take(&mut *self.emptied.borrow_mut());
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    /// Whether the client should read what it has caused before it causes more: who sends to itself waits.
-    pub fn is_half_full(&self) -> bool {
-        self.is_open() && self.shard.is_half_full(self)
-    }
-
-    /// Waits until the client has read, and closes it as slow consumer where it does not within the stall timeout.
-    pub async fn room_in_outbox(self: &Rc<Self>) {
-        let limit = self.shard.settings.stall_timeout;
-        if self.is_half_full()
-            && tokio::time::timeout(limit, self.shard.half_empty(self))
-                .await
-                .is_err()
-        {
-            self.cut(Reason::SlowConsumer, Initiator::Gateway);
-        }
-    }
-
-    /// Takes the lease to drain the outbox.
-    pub fn acquire(&self) -> bool {
-        self.shard
-            .hub
-            .outbox(self.key, Outbox::acquire)
-            .unwrap_or(false)
-    }
-
-    /// Gives the lease back, and wakes the WebSocket that may wait for it.
-    pub fn release(&self) {
-        self.shard.hub.outbox(self.key, Outbox::release);
-        self.wake_heir();
-    }
-
-    fn wake_heir(&self) {
-        let heir = self.link.heir.borrow_mut().take();
-        if let Some(heir) = heir {
-            heir.wake();
-        }
-    }
-
-    /// Waits for the lease; false where the session is over, and there is none any more.
-    pub async fn inherit(&self) -> bool {
-        std::future::poll_fn(|cx| {
-            if self.acquire() {
-                return std::task::Poll::Ready(true);
-            }
-            if matches!(self.phase(), Phase::Closed(_)) {
-                return std::task::Poll::Ready(false);
-            }
-            *self.link.heir.borrow_mut() = Some(cx.waker().clone());
-            std::task::Poll::Pending
-        })
-        .await
-    }
-
     // ---- what the client is sent --------------------------------------------------------------------------------------------
 
     /// Sends a packet of the session's own, behind what it has already caused.
@@ -561,113 +385,6 @@ impl Session {
     /// Something of this session has gone through the switchboard.
     fn performed(&self) {
         self.unsettled.set(true);
-    }
-
-    // ---- the end ----------------------------------------------------------------------------------------------------------
-
-    /// Ends all sockets; the transport then sends what is queued and closes. Only the first call counts.
-    pub fn close(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
-        if !self.is_open() {
-            return;
-        }
-        self.phase.set(Phase::Closing(reason));
-        self.no_longer_opening();
-        self.shard
-            .count_closed(self.transport(), reason, self.opened_at.elapsed());
-        drop(self.conversation.borrow_mut().end());
-        let sockets = self.sockets.borrow().clone();
-        for socket in &sockets {
-            let key = self.shard.note_key(socket, None);
-            let departed = key.and_then(|key| self.shard.hub.detach(key));
-            // A client that has left the namespace before its connection ended has left by itself.
-            let (reason, initiator) = if socket.is_ending() {
-                (Reason::ClientNamespaceDisconnect, Initiator::Client)
-            } else {
-                (reason, initiator)
-            };
-            self.end_socket(socket, reason, initiator, departed);
-        }
-        self.wake_reader();
-        self.wrote();
-        self.shard.hub.outbox(self.key, |o| o.wake());
-        self.shard
-            .schedule(self.shard.ticks(shard::LINGER), self.key, Timer::Linger);
-    }
-
-    /// Ends the session for a fault of its transport. Unlike after [`Self::close`] nobody is waited for: a polling request that is
-    /// open is told, later ones find no session.
-    pub fn fail(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
-        self.close(reason, initiator);
-        let polling = self.transport() == TransportKind::Polling;
-        if polling && matches!(self.phase(), Phase::Closing(_)) && self.acquire() {
-            self.gone(reason, initiator);
-        }
-    }
-
-    /// The transport is gone: ends all sockets and forgets the session.
-    pub fn gone(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
-        self.close(reason, initiator);
-        let (Phase::Closing(reason) | Phase::Closed(reason)) = self.phase.get() else {
-            unreachable!("close has just ended the open phase");
-        };
-        if self.phase.replace(Phase::Closed(reason)) != Phase::Closed(reason) {
-            // A transport that still writes, or waits for the lease, would not hear of it any more.
-            self.shard.hub.outbox(self.key, |o| o.wake());
-            self.wake_heir();
-            self.shard.forget(self);
-        }
-    }
-
-    /// Records how a socket ended and queues its last item.
-    fn end_socket(
-        self: &Rc<Self>,
-        socket: &Rc<Socket>,
-        reason: Reason,
-        initiator: Initiator,
-        departed: Option<Departed>,
-    ) {
-        let (rooms, user, state) = departed
-            .map(|d| (d.rooms, d.user, d.state))
-            .unwrap_or_default();
-        let ended = Ended {
-            reason,
-            initiator,
-            at: SystemTime::now(),
-            rooms,
-            user,
-            state,
-        };
-        socket.ended.borrow_mut().get_or_insert(ended);
-        self.enqueue_end(socket);
-    }
-
-    fn enqueue_end(self: &Rc<Self>, socket: &Rc<Socket>) {
-        if !socket.ending.replace(true) {
-            if let Some(call) = socket.connecting.borrow().as_ref() {
-                call.abandoned.set(true);
-            }
-            self.enqueue(socket, Item::End);
-        }
-    }
-
-    /// A socket was taken out by an action: detached already, and told if it is to be told.
-    pub(crate) fn ended_by_action(
-        self: &Rc<Self>,
-        socket: &Rc<Socket>,
-        reason: Reason,
-        departed: Departed,
-    ) {
-        self.shard.note_key(socket, None);
-        let second = self.shard.second();
-        self.conversation
-            .borrow_mut()
-            .remove(&socket.namespace, second, |s| Rc::ptr_eq(s, socket));
-        self.end_socket(socket, reason, Initiator::Server, Some(departed));
-    }
-
-    /// The socket's lane has done its last item.
-    fn settled(&self, socket: &Rc<Socket>) {
-        self.sockets.borrow_mut().retain(|s| !Rc::ptr_eq(s, socket));
     }
 
     /// The socket with this key, if it is joined.

@@ -16,6 +16,7 @@ pub mod address;
 pub mod answer;
 pub mod compress;
 pub mod http;
+mod opening;
 pub mod origin;
 pub mod polling;
 pub mod pump;
