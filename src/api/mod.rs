@@ -95,9 +95,7 @@ impl Api {
         let auth = Auth::new(parts.settings.keys.clone());
         Self(Arc::new(Inner { parts, auth }))
     }
-}
 
-impl Api {
     /// Addresses that wrong keys came from lately.
     pub fn suspects(&self) -> usize {
         self.0.auth.suspects()

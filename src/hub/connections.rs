@@ -184,10 +184,6 @@ impl Connections {
         let (bytes, frames) = (outbox.bytes(), outbox.len());
         outbox.cut();
         self.account(bytes, frames, 0, 0);
-        self.note_cut(key);
-    }
-
-    fn note_cut(&mut self, key: ConnectionKey) {
         self.counters.slow_consumers.increment();
         self.cut.push(key);
     }

@@ -122,14 +122,7 @@ impl Hub {
         connection: ConnectionKey,
         f: impl FnOnce(&mut Outbox) -> R,
     ) -> Option<R> {
-        let (result, has_cut) = self.with(|state| {
-            let result = state.connections.outbox(connection, f);
-            (result, state.connections.has_cut())
-        });
-        if has_cut {
-            self.ring();
-        }
-        result
+        self.with(|state| state.connections.outbox(connection, f))
     }
 
     /// Queues a packet for a connection itself: an acknowledgement, a CONNECT, a ping.

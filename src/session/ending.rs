@@ -4,6 +4,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use crate::hub::effect::Departed;
+use crate::hub::id::Namespace;
+use crate::hub::outbox::Outbox;
 use crate::hub::reason::{Initiator, Reason};
 use crate::session::lane::Item;
 use crate::session::shard::{self, Timer};
@@ -53,6 +55,14 @@ impl Session {
         }
     }
 
+    /// Closes without sending what is queued: the client does not read, and is not waited for.
+    pub(crate) fn cut(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
+        self.fail(reason, initiator);
+        if matches!(self.phase(), Phase::Closing(_)) {
+            self.shard.hub.outbox(self.key, Outbox::cut);
+        }
+    }
+
     /// The transport is gone: ends all sockets and forgets the session.
     pub fn gone(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
         self.close(reason, initiator);
@@ -68,7 +78,7 @@ impl Session {
     }
 
     /// Records how a socket ended and queues its last item.
-    pub(super) fn end_socket(
+    fn end_socket(
         self: &Rc<Self>,
         socket: &Rc<Socket>,
         reason: Reason,
@@ -112,6 +122,29 @@ impl Session {
             .borrow_mut()
             .remove(&socket.namespace, second, |s| Rc::ptr_eq(s, socket));
         self.end_socket(socket, reason, Initiator::Server, Some(departed));
+    }
+
+    /// A socket that its client has left is no member of anything any more.
+    pub(super) fn take_out(self: &Rc<Self>, socket: &Rc<Socket>) {
+        // What was for it until now is for it still, also its end by an action.
+        self.shard.catch_up();
+        let Some(key) = self.shard.note_key(socket, None) else {
+            return;
+        };
+        if let Some(departed) = self.shard.hub.detach(key) {
+            let reason = Reason::ClientNamespaceDisconnect;
+            self.end_socket(socket, reason, Initiator::Client, Some(departed));
+        }
+    }
+
+    /// A client that comes back to a namespace must not hear everything twice, although the socket that it left still has calls
+    /// under way.
+    pub(super) fn take_out_former(self: &Rc<Self>, namespace: &Namespace) {
+        let is_former = |s: &&Rc<Socket>| s.is_ending() && s.namespace == *namespace;
+        let former = self.sockets.borrow().iter().find(is_former).cloned();
+        if let Some(former) = former {
+            self.take_out(&former);
+        }
     }
 
     /// The socket's lane has done its last item.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use crate::hub::NewSocket;
+use crate::hub::id::Namespace;
 use crate::hub::reason::{Initiator, Reason};
 use crate::protocol::socket_io;
 use crate::session::backend::{BackendError, Call, CallKind, Reject, Reply};
@@ -18,35 +19,8 @@ use crate::session::{Phase, Session};
 const HOLD_BESIDE_OTHERS: Duration = Duration::from_mins(5);
 
 impl Session {
-    /// A socket that its client has left is no member of anything any more.
-    pub(super) fn take_out(self: &Rc<Self>, socket: &Rc<Socket>) {
-        // What was for it until now is for it still, also its end by an action.
-        self.shard.catch_up();
-        let Some(key) = self.shard.note_key(socket, None) else {
-            return;
-        };
-        if let Some(departed) = self.shard.hub.detach(key) {
-            let reason = Reason::ClientNamespaceDisconnect;
-            self.end_socket(socket, reason, Initiator::Client, Some(departed));
-        }
-    }
-
-    /// A client that comes back to a namespace must not hear everything twice, although the socket that it left still has calls
-    /// under way.
-    pub(super) fn take_out_former(self: &Rc<Self>, namespace: &crate::hub::id::Namespace) {
-        let is_former = |s: &&Rc<Socket>| s.is_ending() && s.namespace == *namespace;
-        let former = self.sockets.borrow().iter().find(is_former).cloned();
-        if let Some(former) = former {
-            self.take_out(&former);
-        }
-    }
-
     /// A CONNECT came: asks, or lets the client in where nobody is to be asked.
-    pub(super) fn connect(
-        self: &Rc<Self>,
-        namespace: crate::hub::id::Namespace,
-        auth: Option<&str>,
-    ) {
+    pub(super) fn connect(self: &Rc<Self>, namespace: Namespace, auth: Option<&str>) {
         if self.retiring.get() {
             return self.shard.traffic.dropped.increment("drain");
         }
@@ -96,12 +70,7 @@ impl Session {
         self.enqueue(&socket, Item::Connect { route, call });
     }
 
-    pub(super) fn refuse_at_once(
-        &self,
-        namespace: crate::hub::id::Namespace,
-        message: &str,
-        second: u32,
-    ) {
+    fn refuse_at_once(&self, namespace: Namespace, message: &str, second: u32) {
         self.shard.traffic.connects_refused.increment();
         self.shard.count_encoding();
         self.push(&socket_io::encode::connect_error(
@@ -113,7 +82,7 @@ impl Session {
     }
 
     /// Lets a socket in: its CONNECT packet first, then it can be reached.
-    pub(super) fn accept(self: &Rc<Self>, socket: &Rc<Socket>) {
+    fn accept(self: &Rc<Self>, socket: &Rc<Socket>) {
         debug_assert!(matches!(self.phase.get(), Phase::Open));
         let now = SystemTime::now();
         self.conversation
@@ -165,23 +134,24 @@ impl Work {
         }
     }
 
+    /// Whether the connection has another namespace that it has joined.
+    fn is_beside_others(&self) -> bool {
+        let conversation = self.session.conversation.borrow();
+        conversation.has_other_joined(|s| Rc::ptr_eq(s, &self.socket))
+    }
+
     /// A connection that has other live namespaces is not closed for an undecided one.
-    pub(super) fn held_beside_others(&self) -> bool {
-        let alone = !self
-            .session
-            .conversation
-            .borrow()
-            .has_other_joined(|s| Rc::ptr_eq(s, &self.socket));
+    fn held_beside_others(&self) -> bool {
         let age = SystemTime::now()
             .duration_since(self.socket.asked_at)
             .unwrap_or_default();
         self.socket.table.on_unavailable == OnUnavailable::Close
-            && !alone
+            && self.is_beside_others()
             && !self.socket.is_ending()
             && age < HOLD_BESIDE_OTHERS
     }
 
-    pub(super) async fn accept(&self, reply: Reply) {
+    async fn accept(&self, reply: Reply) {
         if self.socket.is_ending() || !self.session.is_open() {
             return self.accepted_too_late(reply).await;
         }
@@ -190,15 +160,11 @@ impl Work {
         if let (Some(key), false) = (self.socket.key.get(), reply.rooms.is_empty()) {
             self.session.shard.hub.join(key, &reply.rooms);
         }
-        let steps = Reply {
-            steps: reply.steps,
-            ..Reply::default()
-        };
-        self.apply(steps, None, false).await;
+        self.take_steps(reply.steps, None, false).await;
     }
 
     /// The client left while the backend said yes: it still gets its one notice, and actions for others still run.
-    pub(super) async fn accepted_too_late(&self, reply: Reply) {
+    async fn accepted_too_late(&self, reply: Reply) {
         self.socket.accepted.set(Some(SystemTime::now()));
         {
             let mut ended = self.socket.ended.borrow_mut();
@@ -206,23 +172,17 @@ impl Work {
             reply.user.clone().apply(&mut ended.user);
             reply.state.clone().apply(&mut ended.state);
         }
-        let steps = Reply {
-            steps: reply.steps,
-            ..Reply::default()
-        };
-        self.apply(steps, None, false).await;
+        self.take_steps(reply.steps, None, false).await;
     }
 
-    pub(super) fn undecided(&self, error: BackendError) {
+    fn undecided(&self, error: BackendError) {
         self.session.shard.traffic.connects_undecided.increment();
-        let beside = self
-            .session
-            .conversation
-            .borrow()
-            .has_other_joined(|s| Rc::ptr_eq(s, &self.socket));
         // Who left the namespace meanwhile may already be in it again: that is no reason to close.
         let left = self.socket.is_ending();
-        if self.socket.table.on_unavailable == OnUnavailable::Close && !beside && !left {
+        if self.socket.table.on_unavailable == OnUnavailable::Close
+            && !self.is_beside_others()
+            && !left
+        {
             self.session
                 .close(Reason::ForcedServerClose, Initiator::Gateway);
             self.drop_waiting();
@@ -240,7 +200,7 @@ impl Work {
         });
     }
 
-    pub(super) fn refuse(&self, reject: &Reject) {
+    fn refuse(&self, reject: &Reject) {
         let second = self.session.shard.second();
         if !self.socket.is_ending() && self.session.is_open() {
             let namespace = self.socket.namespace.as_str();
@@ -263,7 +223,7 @@ impl Work {
     }
 
     /// Events that waited behind a CONNECT which was not accepted have no effect.
-    pub(super) fn drop_waiting(&self) {
+    fn drop_waiting(&self) {
         let dropped = self.socket.lane.borrow_mut().clear();
         for _ in 0..dropped {
             self.session.shard.traffic.dropped.increment("refused");

@@ -34,7 +34,7 @@ impl Session {
         self.wait_until(|| !self.is_open()).await;
     }
 
-    pub(super) async fn wait_until(&self, come: impl Fn() -> bool) {
+    async fn wait_until(&self, come: impl Fn() -> bool) {
         loop {
             // Before the look, so that no change is missed between the two.
             let changed = self.changed.notified();

@@ -10,11 +10,11 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use crate::hub::key::SocketKey;
-use crate::hub::outbox::Outbox;
 use crate::hub::reason::{Initiator, Reason};
+use crate::session::Session;
 use crate::session::heartbeat::Beat;
 use crate::session::shard::{Shard, Timer};
-use crate::session::{Phase, Session};
+use crate::session::socket::Socket;
 
 /// Which timers of a session wait in the wheel, of those that are needed again and again.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ impl Session {
         self.armed.clear(Timer::Stall);
         let limit = self.shard.ticks(self.shard.settings.stall_timeout);
         let now = self.shard.now();
-        let left = |socket: &crate::session::socket::Socket| {
+        let left = |socket: &Socket| {
             // While a CONNECT is held its own limit counts.
             let held = socket.connecting.borrow().is_some();
             let stood = now.saturating_sub(socket.progress.get());
@@ -103,14 +103,6 @@ impl Session {
             Some(0) => self.close(Reason::BackendStalled, Initiator::Gateway),
             Some(ticks) => self.arm(Timer::Stall, ticks),
             None => {}
-        }
-    }
-
-    /// Closes without sending what is queued: the client does not read, and is not waited for.
-    pub(crate) fn cut(self: &Rc<Self>, reason: Reason, initiator: Initiator) {
-        self.fail(reason, initiator);
-        if matches!(self.phase(), Phase::Closing(_)) {
-            self.shard.hub.outbox(self.key, Outbox::cut);
         }
     }
 }

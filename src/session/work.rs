@@ -211,16 +211,20 @@ impl Work {
 
     // ---- effects of a reply -------------------------------------------------------------------------------------------------
 
-    /// User, state and expiry first, then acknowledgement and actions one after the other. `id`: of the acknowledgement that the
-    /// client asked for.
-    pub(super) async fn apply(&self, reply: Reply, id: Option<u64>, auto_ack: bool) {
-        let begun = Instant::now();
+    /// User, state and expiry first, then the steps. `id`: of the acknowledgement that the client asked for.
+    async fn apply(&self, reply: Reply, id: Option<u64>, auto_ack: bool) {
         self.settle_identity(&reply);
-        let answers = reply.steps.iter().any(|s| matches!(s, Step::Ack(_)));
+        self.take_steps(reply.steps, id, auto_ack).await;
+    }
+
+    /// Acknowledgement and actions, one after the other.
+    pub(super) async fn take_steps(&self, steps: Vec<Step>, id: Option<u64>, auto_ack: bool) {
+        let begun = Instant::now();
+        let answers = steps.iter().any(|s| matches!(s, Step::Ack(_)));
         if auto_ack && !answers {
             edge::acknowledge(&self.session, &self.socket, id, "", &[]);
         }
-        for step in reply.steps {
+        for step in steps {
             match step {
                 Step::Ack(payload) => {
                     edge::acknowledge(

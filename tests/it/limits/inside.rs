@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Bench, body_of, echo, handshake, header, in_fragments, nested, packet_of, question, with_head,
-    with_headers,
+    Bench, Subject, body_of, echo, handshake, header, in_fragments, nested, packet_of, question,
+    subject, with_head, with_headers,
 };
 use crate::support::backend::Reply;
 use crate::support::client::Packet;
@@ -14,29 +14,11 @@ use crate::support::polling::SEPARATOR;
 use crate::support::websocket::WebSocket;
 
 pub(super) async fn inside(key: &str, bench: &mut Bench) {
-    match key {
-        "connections_per_address"
-        | "accept_rate"
-        | "headers"
-        | "header_bytes"
-        | "header_timeout"
-        | "body_timeout"
-        | "keep_alive"
-        | "api_body" => http(key, bench).await,
-        "fragments"
-        | "control_frames"
-        | "packets_per_payload"
-        | "attachments"
-        | "attachment_timeout"
-        | "json_depth"
-        | "namespaces_per_connection"
-        | "events_per_socket" => packets(key, bench).await,
-        "opening" | "held" | "stall_timeout" | "lane_events" | "lane_bytes" => {
-            calls(key, bench).await;
-        }
-        "rooms_per_socket" | "rooms" | "acks" | "emit" | "outbox" | "outbox_frames"
-        | "outbox_total" | "write_stall" => hub(key, bench).await,
-        other => panic!("no row for limits.{other}"),
+    match subject(key) {
+        Subject::Http => http(key, bench).await,
+        Subject::Packets => packets(key, bench).await,
+        Subject::Calls => calls(key, bench).await,
+        Subject::Hub => hub(key, bench).await,
     }
 }
 

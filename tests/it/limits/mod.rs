@@ -179,6 +179,39 @@ mod outside;
 use inside::inside;
 use outside::outside;
 
+/// What a limit is about: the rows of one subject stand together.
+enum Subject {
+    Http,
+    Packets,
+    Calls,
+    Hub,
+}
+
+fn subject(key: &str) -> Subject {
+    match key {
+        "connections_per_address"
+        | "accept_rate"
+        | "headers"
+        | "header_bytes"
+        | "header_timeout"
+        | "body_timeout"
+        | "keep_alive"
+        | "api_body" => Subject::Http,
+        "fragments"
+        | "control_frames"
+        | "packets_per_payload"
+        | "attachments"
+        | "attachment_timeout"
+        | "json_depth"
+        | "namespaces_per_connection"
+        | "events_per_socket" => Subject::Packets,
+        "opening" | "held" | "stall_timeout" | "lane_events" | "lane_bytes" => Subject::Calls,
+        "rooms_per_socket" | "rooms" | "acks" | "emit" | "outbox" | "outbox_frames"
+        | "outbox_total" | "write_stall" => Subject::Hub,
+        other => panic!("no row for limits.{other}"),
+    }
+}
+
 struct Bench {
     gateway: Gateway,
     backend: Backend,

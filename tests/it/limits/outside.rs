@@ -1,8 +1,8 @@
 //! Just outside of each limit: what comes has the named outcome.
 
 use super::{
-    Bench, body_of, handshake, header, in_fragments, nested, packet_of, question, with_head,
-    with_headers,
+    Bench, Subject, body_of, handshake, header, in_fragments, nested, packet_of, question, subject,
+    with_head, with_headers,
 };
 use crate::support::backend::Reply;
 use crate::support::client::Packet;
@@ -15,29 +15,11 @@ const OVERLOAD: &str =
     r#"sockgate_connections_closed_total{transport="websocket",reason="overload"}"#;
 
 pub(super) async fn outside(key: &str, bench: &mut Bench) {
-    match key {
-        "connections_per_address"
-        | "accept_rate"
-        | "headers"
-        | "header_bytes"
-        | "header_timeout"
-        | "body_timeout"
-        | "keep_alive"
-        | "api_body" => http(key, bench).await,
-        "fragments"
-        | "control_frames"
-        | "packets_per_payload"
-        | "attachments"
-        | "attachment_timeout"
-        | "json_depth"
-        | "namespaces_per_connection"
-        | "events_per_socket" => packets(key, bench).await,
-        "opening" | "held" | "stall_timeout" | "lane_events" | "lane_bytes" => {
-            calls(key, bench).await;
-        }
-        "rooms_per_socket" | "rooms" | "acks" | "emit" | "outbox" | "outbox_frames"
-        | "outbox_total" | "write_stall" => hub(key, bench).await,
-        other => panic!("no row for limits.{other}"),
+    match subject(key) {
+        Subject::Http => http(key, bench).await,
+        Subject::Packets => packets(key, bench).await,
+        Subject::Calls => calls(key, bench).await,
+        Subject::Hub => hub(key, bench).await,
     }
 }
 

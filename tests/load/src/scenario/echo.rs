@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use super::closed_loop::ClosedLoop;
 use super::{Case, Pass};
 use crate::client::Script;
 use crate::digits::{self, FIRST};
-use crate::latency::Latencies;
 use crate::meter::Meter;
 use crate::server::Server;
 use crate::sockets::Table;
@@ -29,7 +29,7 @@ pub(super) fn run(case: &Case, server: &Server, event: &str) -> Result<Pass> {
     let spent = meter.stop()?;
     crowd.expect_quiet()?;
     let pass = Pass::new(spent.micros_per(case.operations), case.operations, spent);
-    Ok(pass.with_latency(&mut echo.latencies))
+    Ok(echo.operations.report(pass))
 }
 
 /// A template with the numbers of a client and of its message, each once.
@@ -67,9 +67,7 @@ struct Echo {
     sent: Template,
     expected: Template,
     clients: Vec<Client>,
-    to_send: u64,
-    awaited: u64,
-    latencies: Latencies,
+    operations: ClosedLoop,
 }
 
 struct Client {
@@ -93,25 +91,20 @@ impl Echo {
             sent: Template::new(websocket::masked(sent.as_bytes())),
             expected: Template::new(expected.into_bytes()),
             clients: clients.collect(),
-            to_send: 0,
-            awaited: 0,
-            latencies: Latencies::with_capacity(usize::try_from(case.operations).unwrap_or(0)),
+            operations: ClosedLoop::new(case),
         }
     }
 
     /// So many echoes from now on.
     fn begin(&mut self, table: &mut Table, operations: u64) -> Result<()> {
-        self.to_send = operations;
-        self.awaited = operations;
-        self.latencies.clear();
+        self.operations.restart(operations);
         (0..self.clients.len()).try_for_each(|who| self.send(table, who))
     }
 
     fn send(&mut self, table: &mut Table, who: usize) -> Result<()> {
-        if self.to_send == 0 {
+        if !self.operations.next() {
             return Ok(());
         }
-        self.to_send -= 1;
         let client = &mut self.clients[who];
         client.message += 1;
         client.waits = true;
@@ -135,16 +128,15 @@ impl Script for Echo {
             expected.escape_ascii()
         );
         client.waits = false;
-        self.latencies.push(client.sent_at.elapsed());
-        self.awaited -= 1;
+        self.operations.answered(client.sent_at);
         self.send(table, who)
     }
 
     fn is_done(&self) -> bool {
-        self.awaited == 0
+        self.operations.awaited() == 0
     }
 
     fn progress(&self) -> String {
-        format!("{} echoes are missing", self.awaited)
+        format!("{} echoes are missing", self.operations.awaited())
     }
 }

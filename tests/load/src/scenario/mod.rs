@@ -4,6 +4,7 @@
 //! can alternate.
 
 mod broadcast;
+mod closed_loop;
 mod connect;
 mod echo;
 mod idle;

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::closed_loop::ClosedLoop;
 use super::{Case, Pass};
 use crate::client::{Crowd, Script};
 use crate::digits::{self, FIRST};
-use crate::latency::Latencies;
 use crate::meter::Meter;
 use crate::server::Server;
 use crate::sockets::Table;
@@ -45,7 +45,7 @@ pub(super) fn run(case: &Case, server: &Server, order: Order) -> Result<Pass> {
     let spent = meter.stop()?;
     crowd.expect_quiet()?;
     let pass = Pass::new(spent.micros_per(case.operations), case.operations, spent);
-    Ok(pass.with_latency(&mut polling.latencies))
+    Ok(polling.operations.report(pass))
 }
 
 struct Polling {
@@ -59,9 +59,7 @@ struct Polling {
     /// Where its numbers are: the id, and the one in the argument.
     expected_digits: [usize; 2],
     joining: usize,
-    to_send: u64,
-    awaited: u64,
-    latencies: Latencies,
+    operations: ClosedLoop,
 }
 
 struct Client {
@@ -103,9 +101,7 @@ impl Polling {
             expected_digits: two_places(&mut expected),
             expected,
             joining: 0,
-            to_send: 0,
-            awaited: 0,
-            latencies: Latencies::with_capacity(usize::try_from(case.operations).unwrap_or(0)),
+            operations: ClosedLoop::new(case),
         }
     }
 
@@ -131,17 +127,14 @@ impl Polling {
 
     /// So many echoes from now on.
     fn begin(&mut self, table: &mut Table, operations: u64) -> Result<()> {
-        self.to_send = operations;
-        self.awaited = operations;
-        self.latencies.clear();
+        self.operations.restart(operations);
         (0..self.clients.len()).try_for_each(|who| self.send(table, who))
     }
 
     fn send(&mut self, table: &mut Table, who: usize) -> Result<()> {
-        if self.to_send == 0 {
+        if !self.operations.next() {
             return Ok(());
         }
-        self.to_send -= 1;
         let client = &mut self.clients[who];
         client.message += 1;
         client.ok_missing = true;
@@ -233,19 +226,19 @@ impl Script for Polling {
         if client.ok_missing || client.packet_missing {
             return Ok(());
         }
-        self.latencies.push(client.sent_at.elapsed());
-        self.awaited -= 1;
+        self.operations.answered(client.sent_at);
         self.send(table, who)
     }
 
     fn is_done(&self) -> bool {
-        self.joining == 0 && self.awaited == 0
+        self.joining == 0 && self.operations.awaited() == 0
     }
 
     fn progress(&self) -> String {
         format!(
             "{} clients have not joined, {} echoes are missing",
-            self.joining, self.awaited
+            self.joining,
+            self.operations.awaited()
         )
     }
 }
