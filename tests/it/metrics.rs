@@ -44,6 +44,25 @@ async fn metrics_count_connections_and_sockets() {
 }
 
 #[tokio::test]
+async fn every_metric_that_the_readme_names_is_there() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.everything()).await;
+    // What is counted by words has no series before it happens.
+    let (client, _) = Client::joined(&gateway).await;
+    let scraped = get(gateway.admin, "/metrics").await;
+    let readme = include_str!("../../README.md");
+    let words = readme.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let named: BTreeSet<&str> = words.filter(|word| word.starts_with("sockgate_")).collect();
+    assert!(named.len() > 10, "{named:?}");
+    for name in named {
+        let family = name.strip_suffix("_total").unwrap_or(name);
+        let described = format!("# TYPE {family} ");
+        assert!(scraped.text().contains(&described), "{name}");
+    }
+    drop(client);
+}
+
+#[tokio::test]
 async fn metrics_have_bounded_labels_and_no_names_of_people_or_rooms() {
     let backend = Backend::start().await;
     backend.answer(|_| json!({"user": "user-canary", "rooms": ["room-canary"]}));
